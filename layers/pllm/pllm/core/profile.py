@@ -1,0 +1,68 @@
+"""What a model can do, as data. An adapter reads a capability here and never sniffs a model's name."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+ThinkingStyle = Literal["none", "effort", "budget", "adaptive", "level", "always"]
+"""How a model is asked to think.
+
+none: it cannot. effort: a named effort (OpenAI). budget: a token budget (Claude 3.7-4.5, Gemini 2.5). adaptive: the model
+decides, optionally steered by an effort (Claude 4.6 and newer). level: Gemini 3's thinking level. always: it thinks and
+cannot be told anything about it.
+"""
+
+StructuredOutput = Literal["native", "tool", "none"]
+"""json_schema: native in the provider's API, emulated by a hidden forced tool, or not at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """USD micro-dollars per million tokens (so an integer number of micro-dollars prices one million), or per unit.
+
+    `None` means the price is not known, which is not the same as free. `long_context_over` is the input size in tokens
+    above which the `long_*` prices hold for the whole request.
+    """
+
+    input: int | None = None
+    output: int | None = None
+    cache_read: int | None = None
+    cache_write_5m: int | None = None
+    cache_write_1h: int | None = None
+    reasoning: int | None = None
+    audio_input: int | None = None
+    audio_output: int | None = None
+    per_image_micro_usd: int | None = None
+    per_second_micro_usd: int | None = None
+    per_million_characters: int | None = None
+    long_context_over: int | None = None
+    long_input: int | None = None
+    long_output: int | None = None
+    long_cache_read: int | None = None
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelProfile:
+    """Capabilities and prices of one model as its provider serves it.
+
+    The defaults describe an unknown model: everything the dialect can say is passed on, nothing is claimed, and the
+    provider is the judge. `refused_params` names request fields (OpenAI Chat spelling) that the model is known to refuse.
+    """
+
+    mode: Literal["chat", "completion", "embedding", "image", "speech", "transcription", "moderation", "rerank"] = "chat"
+    max_input_tokens: int | None = None
+    max_output_tokens: int | None = None
+    default_max_tokens: int | None = None
+    modalities: frozenset[str] = frozenset({"text", "image", "audio", "file"})
+    thinking: ThinkingStyle = "effort"
+    can_disable_thinking: bool = True
+    structured_output: StructuredOutput = "native"
+    supports_tools: bool = True
+    supports_tool_choice_any: bool = True
+    supports_prefill: bool = True
+    supports_cache_marks: bool = True
+    supports_temperature_with_top_p: bool = True
+    max_stop_sequences: int | None = None
+    refused_params: frozenset[str] = frozenset()
+    prices: Prices = field(default_factory=Prices)
+    known: bool = False

@@ -1,0 +1,211 @@
+"""The contracts of a wire: how bytes are shaped, without IO, clock or environment.
+
+A *lane* is one client's call against one deployment. The same-dialect lane edits the client's bytes; the translated lane
+goes through the neutral form. The pipeline cannot tell them apart.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pllm.core.errors import GatewayError
+from pllm.core.jsontext import JsonObject
+from pllm.core.profile import ModelProfile
+from pllm.wire.neutral import ClientDialect, Event, Request, Response, UpstreamDialect, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Quirks:
+    """Where a provider deviates from the dialect it speaks. Data of its registry row.
+
+    token_cap: how an output cap is spelt upstream ("max_tokens" or "max_completion_tokens"; "" passes either as it came).
+    refused: request fields (top level) the provider answers with an error. stream_usage: whether
+    `stream_options.include_usage` may be sent. model_in_body: whether the body names the model.
+    body: fields that every request to this provider carries (Vertex: anthropic_version).
+    """
+
+    token_cap: str = ""
+    refused: frozenset[str] = frozenset()
+    stream_usage: bool = True
+    model_in_body: bool = True
+    body: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The model that a request is encoded for.
+
+    model: the provider's name for it. public_name: what the client called it (for messages). defaults: request fields,
+    in OpenAI Chat's spelling, that hold where the client is silent. repair_history: mend orphaned tool calls (case 5).
+    """
+
+    model: str
+    public_name: str
+    provider: str
+    profile: ModelProfile = field(default_factory=ModelProfile)
+    quirks: Quirks = field(default_factory=Quirks)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    drop_unsupported: bool = False
+    repair_history: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WireRequest:
+    """What goes upstream, less address and credential.
+
+    path: relative to the provider's base URL for this dialect ("chat/completions", "model/<id>/converse"), already
+    percent-encoded. headers: those the wire needs; never credentials.
+    """
+
+    path: str
+    body: bytes
+    model: str
+    stream: bool
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A request in the upstream's dialect, with what was lost or imitated on the way (response headers x-pllm-dropped and
+    x-pllm-emulated). `hidden_tool` names the forced tool that imitates json_schema (case 19)."""
+
+    request: WireRequest
+    dropped: tuple[str, ...] = ()
+    emulated: tuple[str, ...] = ()
+    hidden_tool: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerContext:
+    """What an answer needs that only the outside knows. `id_seed` is random hex for ids the provider did not give."""
+
+    model: str
+    created_s: int
+    id_seed: str
+
+
+class Decoder(Protocol):
+    """Upstream bytes to events. Never raises: what cannot be read becomes a Failure, after which it is deaf."""
+
+    def feed(self, data: bytes) -> list[Event]: ...
+
+    def close(self) -> list[Event]:
+        """The upstream closed the connection. Without its terminal marker before, that is a Failure (case 18)."""
+        ...
+
+
+class Encoder(Protocol):
+    """Events to the client's bytes. End becomes the dialect's terminal marker, Failure its error event and nothing after."""
+
+    def feed(self, events: Iterable[Event]) -> bytes: ...
+
+
+class UpstreamWire(Protocol):
+    """One provider dialect. `needs_bytes`: part types ("image", "document", "audio") whose URLs must be fetched for it."""
+
+    @property
+    def dialect(self) -> UpstreamDialect: ...
+
+    @property
+    def needs_bytes(self) -> frozenset[str]: ...
+
+    def encode(self, request: Request, target: Target) -> Encoded:
+        """Raises GatewayError(400) naming field and model for what cannot be carried, unless target.drop_unsupported."""
+        ...
+
+    def decode(self, body: bytes, encoded: Encoded) -> Response:
+        """Raises GatewayError(UPSTREAM_PROTOCOL) when the body is not the dialect's answer."""
+        ...
+
+    def decoder(self, encoded: Encoded) -> Decoder: ...
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
+        """What a non-2xx answer means (case 25). `headers` has lower-case names. Any body is survived, HTML included."""
+        ...
+
+
+class ClientWire(Protocol):
+    """One dialect spoken to us."""
+
+    @property
+    def dialect(self) -> ClientDialect: ...
+
+    def decode(self, body: JsonObject) -> Request:
+        """Raises GatewayError(400) with the dotted path of what is wrong."""
+        ...
+
+    def encode(self, response: Response, request: Request, context: AnswerContext) -> bytes: ...
+
+    def encoder(self, request: Request, context: AnswerContext) -> Encoder: ...
+
+    def error(self, error: GatewayError) -> bytes:
+        """The JSON body of an error answer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A buffered answer in the client's dialect."""
+
+    body: bytes
+    usage: Usage | None = None
+    finish: str | None = None
+
+
+class Relay(Protocol):
+    """A stream on its way from the upstream to the client, as a state machine over bytes.
+
+    `opened`: the provider's first event was seen, the status may be committed. `finished`: its terminal marker was seen.
+    `error`: set once, when the stream broke or the provider reported an error; nothing of it was sent to the client yet.
+    `usage` and `finish` are what is known so far.
+    """
+
+    @property
+    def opened(self) -> bool: ...
+
+    @property
+    def finished(self) -> bool: ...
+
+    @property
+    def error(self) -> GatewayError | None: ...
+
+    @property
+    def usage(self) -> Usage | None: ...
+
+    @property
+    def finish(self) -> str | None: ...
+
+    def feed(self, data: bytes) -> bytes:
+        """Bytes for the client. Check `error` after each call. Never raises."""
+        ...
+
+    def close(self) -> bytes:
+        """The upstream closed the connection; sets `error` if it did so too early."""
+        ...
+
+    def fail(self, error: GatewayError) -> bytes:
+        """The client dialect's explicit error event: the last bytes of a stream that broke. Never a clean end."""
+        ...
+
+
+class Lane(Protocol):
+    """One client's call against one deployment."""
+
+    @property
+    def request(self) -> WireRequest: ...
+
+    @property
+    def dropped(self) -> tuple[str, ...]: ...
+
+    @property
+    def emulated(self) -> tuple[str, ...]: ...
+
+    def answer(self, body: bytes, content_type: str) -> Answer:
+        """Translate a buffered 2xx answer; raises GatewayError(UPSTREAM_PROTOCOL) when it is not the dialect's."""
+        ...
+
+    def relay(self) -> Relay: ...
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError: ...

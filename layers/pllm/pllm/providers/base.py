@@ -1,0 +1,100 @@
+"""Who we talk to: the contract of a provider, and the transport under it.
+
+A provider turns a WireRequest (shape) into an HttpRequest (address and credential). It never reads an answer: that is the
+wire's business.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pllm.core.deployment import Deployment
+from pllm.wire.lane import Quirks, WireRequest
+from pllm.wire.neutral import UpstreamDialect
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A request ready to be sent. `headers` include the credential: never log them."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    method: str = "POST"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. `connect`: TCP and TLS. `first_byte`: from sending to the answer's head. `idle`: silence inside the body."""
+
+    connect_s: float = 10.0
+    first_byte_s: float = 600.0
+    idle_s: float = 60.0
+
+
+class UpstreamResponse(Protocol):
+    """An answer whose head has arrived. Close it on every path."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Lower-case names; of a repeated header the first."""
+        ...
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises GatewayError: STREAM_BROKEN when cut, UPSTREAM_TIMEOUT when silent too long."""
+        ...
+
+    async def read(self) -> bytes:
+        """The whole body, with the same errors as `chunks`."""
+        ...
+
+    async def close(self) -> None:
+        """Gives the connection back when the body was read whole, else drops it, which cancels the upstream's work."""
+        ...
+
+
+class Transport(Protocol):
+    """The one seam to the network: tests fake exactly this."""
+
+    async def send(self, request: HttpRequest, timeouts: Timeouts) -> UpstreamResponse:
+        """Raises GatewayError UPSTREAM_UNREACHABLE (refused, DNS, TLS) or UPSTREAM_TIMEOUT."""
+        ...
+
+
+SimpleHttp = Callable[[str, str, Mapping[str, str], bytes], Awaitable[tuple[int, bytes]]]
+"""(method, url, headers, body) -> (status, body): all that a credential source needs of the network."""
+
+
+class Provider(Protocol):
+    """Address and credential for one kind of provider."""
+
+    async def prepare(self, deployment: Deployment, call: WireRequest, dialect: UpstreamDialect) -> HttpRequest:
+        """Raises GatewayError UPSTREAM_AUTH when no credential can be had."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRow:
+    """One provider, as data. Adding an OpenAI-compatible provider is adding one of these.
+
+    name: the prefix in `provider/model`. synonyms: other spellings of it. key_env: the environment variable of its
+    credential and the prefix of numbered ones (OPENAI_API_KEY, OPENAI_API_KEY_1, OPENAI_API_KEY_EAST). base_url: its own
+    address, None where `api_base` must be given. dialects: what its own address speaks. auth: how the credential travels.
+    env_headers: request header -> environment variable that fills it. kind: which Provider implementation serves it.
+    """
+
+    name: str
+    title: str
+    base_url: str | None
+    key_env: str | None
+    dialects: tuple[UpstreamDialect, ...] = ("chat",)
+    auth: str = "bearer"
+    kind: str = "keyed"
+    key_required: bool = True
+    synonyms: tuple[str, ...] = ()
+    quirks: Quirks = field(default_factory=Quirks)
+    env_headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)

@@ -230,6 +230,8 @@ class Request:
 
     `extras` are request fields with no neutral form, under the client's own spelling. An upstream wire passes on those its
     dialect has under the same meaning, and reports every other one as unsupported (case 23): none is silently lost.
+    `echo` is what only the client's own wire needs to shape the answer (Responses repeats the request's settings, legacy
+    Completions its prompt). Upstream wires never read it.
     """
 
     model: str
@@ -260,6 +262,7 @@ class Request:
     include_usage: bool = False
     dialect: ClientDialect = "chat"
     extras: Mapping[str, Any] = field(default_factory=dict)
+    echo: Mapping[str, Any] = field(default_factory=dict)
 
 
 # --- Answer -------------------------------------------------------------------------------------------------------

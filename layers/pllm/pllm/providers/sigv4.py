@@ -16,7 +16,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 # What proxies and HTTP clients add, drop or rewrite on the way must not be signed.
 _UNSIGNED = frozenset(
-    [
+    {
         "authorization",
         "baggage",
         "connection",
@@ -32,7 +32,7 @@ _UNSIGNED = frozenset(
         "upgrade",
         "user-agent",
         "x-amzn-trace-id",
-    ]
+    }
 )
 
 

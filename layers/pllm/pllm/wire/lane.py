@@ -21,13 +21,15 @@ class Quirks:
     token_cap: how an output cap is spelt upstream ("max_tokens" or "max_completion_tokens"; "" passes either as it came).
     refused: request fields (top level) the provider answers with an error. stream_usage: whether
     `stream_options.include_usage` may be sent. model_in_body: whether the body names the model.
-    body: fields that every request to this provider carries (Vertex: anthropic_version).
+    body: fields that every request to this provider carries (Vertex: anthropic_version). done_marker: whether streams end
+    in `[DONE]`; where False, a finish_reason for every choice is the proof that a stream is whole.
     """
 
     token_cap: str = ""
     refused: frozenset[str] = frozenset()
     stream_usage: bool = True
     model_in_body: bool = True
+    done_marker: bool = True
     body: Mapping[str, Any] = field(default_factory=dict)
 
 

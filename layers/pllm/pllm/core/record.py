@@ -1,0 +1,54 @@
+"""What is known of one request when it is over: the source of its log line, its metrics and, later, its bill.
+
+It holds names and numbers only. There is no field a prompt, an answer or a credential could be put in.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """Filled while the request runs; the one mutable value of the data plane, owned by its pipeline run.
+
+    Times are monotonic seconds of the injected clock; tokens as in wire.neutral.Usage.
+    """
+
+    request_id: str
+    endpoint: str
+    started_s: float
+    model: str = ""
+    principal: str = ""
+    stream: bool = False
+    deployment: str = ""
+    provider: str = ""
+    upstream_model: str = ""
+    attempts: int = 0
+    failed: list[str] = field(default_factory=list)
+    status: int = 0
+    error: str = ""
+    broken: bool = False
+    finish: str = ""
+    upstream_s: float = 0.0
+    first_event_s: float | None = None
+    ended_s: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    dropped: tuple[str, ...] = ()
+    emulated: tuple[str, ...] = ()
+    cold_start: bool = False
+    client_gone: bool = False
+
+    @property
+    def latency_ms(self) -> float:
+        return (self.ended_s - self.started_s) * 1000
+
+    @property
+    def overhead_ms(self) -> float:
+        """Everything that was not spent waiting for the upstream."""
+        return max(self.latency_ms - self.upstream_s * 1000, 0.0)
+
+    @property
+    def ttft_ms(self) -> float | None:
+        return None if self.first_event_s is None else (self.first_event_s - self.started_s) * 1000

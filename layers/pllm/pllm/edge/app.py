@@ -1,0 +1,141 @@
+"""The data plane as an ASGI application: authenticate, find the endpoint, answer, and account for it afterwards."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pllm.core.clock import Clock
+from pllm.core.errors import ErrorKind, GatewayError
+from pllm.core.jsontext import dumps
+from pllm.core.record import RequestRecord
+from pllm.edge import errors
+from pllm.edge.auth import Authenticator
+from pllm.edge.exchange import Endpoint, Exchange, Sent
+from pllm.edge.generation import Generation, not_offered
+from pllm.edge.http import HttpRequest, Receive, Scope, Send, json_headers, send_whole
+from pllm.edge.models import Models
+from pllm.telemetry.log import Emit, crash_site
+from pllm.telemetry.request_line import emf_line, log_line
+
+# Left to the platform's hard limit: enough to cancel the upstream, say so to the client and settle.
+_RESERVE_S = 1.5
+
+_LEFT_OUT = tuple(
+    f"/v1/{name}"
+    for name in ("realtime", "fine_tuning", "assistants", "threads", "batches", "files", "uploads", "vector_stores", "evals")
+)
+
+Routes = Mapping[str, Mapping[str, tuple[str, Endpoint]]]
+"""path -> method -> (endpoint's name in logs and metrics, endpoint). A path that ends in "/" takes everything below it."""
+
+
+def routes(models: Models, generation: Mapping[str, Generation]) -> Routes:
+    """The whole surface of the data plane, less what needs no credential."""
+    return {
+        "/v1/chat/completions": {"POST": ("chat", generation["chat"])},
+        "/v1/models": {"GET": ("models", models.listing)},
+        "/v1/models/": {"GET": ("model", models.one)},
+        **{path: dict.fromkeys(("GET", "POST"), ("left_out", not_offered)) for path in _LEFT_OUT},
+        **{path + "/": dict.fromkeys(("GET", "POST", "DELETE"), ("left_out", not_offered)) for path in _LEFT_OUT},
+    }
+
+
+@dataclass(frozen=True)
+class Edge:
+    """What the application is built from. `missing` is what /ready names: empty when requests can be served."""
+
+    routes: Routes
+    authenticator: Authenticator
+    clock: Clock
+    new_id: Callable[[], str]
+    emit: Emit
+    function: str = "gateway"
+    missing: tuple[str, ...] = ()
+
+
+class Gateway:
+    """ASGI application. One instance an environment."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+        self._cold = True
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"only HTTP is served, not {scope['type']}")
+        request = HttpRequest(scope, receive)
+        record = self._open_record(scope)
+        sent = Sent(send)
+        try:
+            await self._serve(request, sent, record, self._deadline_s(scope))
+        except GatewayError as error:
+            await self._refuse(request, sent, record, error)
+        except Exception as error:  # noqa: BLE001 - the last line: a bug becomes a 500, and its place is logged
+            self._log_crash(record, error)
+            await self._refuse(request, sent, record, GatewayError(ErrorKind.INTERNAL, "The gateway failed."))
+        finally:
+            self._close_record(record)
+
+    async def _serve(self, request: HttpRequest, sent: Sent, record: RequestRecord, deadline_s: float | None) -> None:
+        path = request.path.removeprefix("/api") if request.path.startswith("/api/v1/") else request.path
+        if path in ("/health", "/ready"):
+            await self._health(path, sent, record)
+            return
+        principal = self._edge.authenticator.authenticate(request)
+        record.principal = principal.id
+        record.endpoint, endpoint = self._find(path, request.method)
+        await endpoint(Exchange(request, path, sent, record, principal, deadline_s))
+
+    def _find(self, path: str, method: str) -> tuple[str, Endpoint]:
+        known = self._edge.routes
+        methods = known.get(path)
+        while methods is None and "/" in path.strip("/"):
+            path = path.rstrip("/").rpartition("/")[0] + "/"
+            methods = known.get(path)
+        if methods is None:
+            raise GatewayError(ErrorKind.NOT_FOUND, "There is nothing at this path. The API is under /v1.")
+        if method not in methods:
+            allowed = ", ".join(methods)
+            raise GatewayError(ErrorKind.METHOD_NOT_ALLOWED, f"{method} is not allowed here; use {allowed}.")
+        return methods[method]
+
+    async def _health(self, path: str, sent: Sent, record: RequestRecord) -> None:
+        record.endpoint = path[1:]
+        missing = self._edge.missing if path == "/ready" else ()
+        record.status = 503 if missing else 200
+        body = {"status": "not ready", "missing": list(missing)} if missing else {"status": "ok"}
+        await send_whole(sent, record.status, json_headers({"x-request-id": record.request_id}), dumps(body))
+
+    async def _refuse(self, request: HttpRequest, sent: Sent, record: RequestRecord, error: GatewayError) -> None:
+        record.error = error.kind.value
+        if sent.started:
+            raise error  # too late for a status: the runtime ends the response visibly broken
+        record.status = error.status
+        extra = {"x-request-id": record.request_id, **errors.headers(error)}
+        if record.attempts:
+            extra |= {
+                "x-pllm-model": record.model,
+                "x-pllm-provider": record.provider,
+                "x-pllm-deployment": record.deployment,
+                "x-pllm-attempts": str(record.attempts),
+            }
+        await send_whole(sent, error.status, json_headers(extra), errors.body(error, request.path))
+
+    def _open_record(self, scope: Scope) -> RequestRecord:
+        context = scope.get("aws.context")
+        request_id = getattr(context, "aws_request_id", None) or self._edge.new_id()
+        record = RequestRecord(request_id, "unknown", self._edge.clock.monotonic_s(), cold_start=self._cold)
+        self._cold = False
+        return record
+
+    def _deadline_s(self, scope: Scope) -> float | None:
+        remaining = getattr(scope.get("aws.context"), "get_remaining_time_in_millis", None)
+        return None if remaining is None else self._edge.clock.monotonic_s() + remaining() / 1000 - _RESERVE_S
+
+    def _close_record(self, record: RequestRecord) -> None:
+        record.ended_s = self._edge.clock.monotonic_s()
+        now_ms = int(self._edge.clock.wall_s() * 1000)
+        self._edge.emit(emf_line(record, self._edge.function, now_ms))
+        self._edge.emit(log_line(record, now_ms))
+
+    def _log_crash(self, record: RequestRecord, error: Exception) -> None:
+        self._edge.emit({"level": "ERROR", "message": "unhandled", "at": crash_site(error), "request_id": record.request_id})

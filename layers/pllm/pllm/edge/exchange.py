@@ -1,0 +1,41 @@
+"""What an endpoint is handed: one authenticated request and the way to answer it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from pllm.core.principal import Principal
+from pllm.core.record import RequestRecord
+from pllm.edge.http import HttpRequest, Message, Send, json_headers, send_whole
+
+
+class Sent:
+    """`send`, remembering whether the status is committed: after that an error can no longer be one."""
+
+    __slots__ = ("_send", "started")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        self.started = True
+        await self._send(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """`path` is the canonical one (`/v1/...`, mirrors folded). `deadline_s`: monotonic, None outside Lambda."""
+
+    request: HttpRequest
+    path: str
+    send: Sent
+    record: RequestRecord
+    principal: Principal
+    deadline_s: float | None = None
+
+    async def answer_json(self, body: bytes) -> None:
+        self.record.status = 200
+        await send_whole(self.send, 200, json_headers({"x-request-id": self.record.request_id}), body)
+
+
+Endpoint = Callable[[Exchange], Awaitable[None]]

@@ -1,0 +1,80 @@
+"""The endpoints that generate: one handler, since a dialect is a parameter and the pipeline does the rest."""
+
+from dataclasses import dataclass
+
+from pllm.core.errors import ErrorKind, GatewayError, invalid
+from pllm.core.jsontext import JsonObject
+from pllm.edge.exchange import Exchange
+from pllm.edge.http import send_pieces, send_whole
+from pllm.pipeline import Call, Pipeline, Reply
+
+# Sent on when the upstream speaks the client's own dialect: they select behaviour of the provider's API.
+_FORWARDED = ("anthropic-beta", "anthropic-version", "openai-beta")
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """`POST /v1/<something>` in one client dialect."""
+
+    dialect: str
+    pipeline: Pipeline
+
+    async def __call__(self, exchange: Exchange) -> None:
+        request, record = exchange.request, exchange.record
+        body = await request.json_object()
+        call = Call(
+            dialect=self.dialect,
+            model=_model(body),
+            body=body,
+            stream=_wants_stream(body),
+            record=record,
+            forward={name: ",".join(values) for name in _FORWARDED if (values := request.all(name))},
+            deadline_s=exchange.deadline_s,
+        )
+        _permit(exchange, call.model)
+        record.stream = call.stream
+        reply = await self.pipeline.run(call)
+        record.status = 200
+        try:
+            await _send(exchange, reply)
+        finally:
+            if reply.close is not None:
+                await reply.close()
+
+
+async def _send(exchange: Exchange, reply: Reply) -> None:
+    headers = [("content-type", reply.content_type), ("x-request-id", exchange.record.request_id), *reply.headers.items()]
+    if reply.pieces is None:
+        await send_whole(exchange.send, 200, headers, reply.body)
+    else:
+        await send_pieces(exchange.send, [*headers, ("cache-control", "no-cache")], reply.pieces)
+
+
+def _permit(exchange: Exchange, model: str) -> None:
+    if not exchange.principal.may_use(model):
+        raise GatewayError(ErrorKind.PERMISSION, f"This key may not use the model {model!r}.", param="model")
+
+
+def _model(body: JsonObject) -> str:
+    model = body.get("model")
+    if model is None:
+        raise invalid("'model' is missing: name the model to use. GET /v1/models lists them.", "model")
+    if not isinstance(model, str) or not model:
+        raise invalid("'model' must be a non-empty string.", "model")
+    return model
+
+
+def _wants_stream(body: JsonObject) -> bool:
+    stream = body.get("stream")
+    if stream is not None and not isinstance(stream, bool):
+        raise invalid("'stream' must be true or false.", "stream")
+    return bool(stream)
+
+
+async def not_offered(exchange: Exchange) -> None:
+    """The OpenAI APIs that this gateway leaves out, and says so."""
+    raise GatewayError(
+        ErrorKind.NOT_IMPLEMENTED,
+        f"{exchange.path} is not offered by this gateway: realtime sockets, fine-tuning, assistants, files and batches "
+        "need a server that outlives a request.",
+    )

@@ -1,0 +1,152 @@
+"""ASGI in, ASGI out: the few things that every endpoint needs of HTTP.
+
+Starlette is not imported here on purpose: the data plane has a dozen fixed paths, and its cold start would pay about 100 ms
+for the rest of the framework (docs/decisions/0002-no-framework-on-the-data-plane.md).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
+from contextlib import suppress
+from typing import Any
+
+from pllm.core.errors import ErrorKind, GatewayError, invalid
+from pllm.core.jsontext import JsonError, JsonObject, loads
+from pllm.wire.sse import KEEP_ALIVE
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = Iterable[tuple[str, str]]
+
+MAX_BODY_BYTES = 6 * 1024 * 1024
+"""Lambda's own request limit. Said here with a clear 413, since the platform's answer would not be one."""
+
+KEEP_ALIVE_S = 15.0
+
+
+class HttpRequest:
+    """One request. Header names are lower-case; a header sent twice keeps every value."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self._receive = receive
+        self._headers: dict[str, list[str]] = {}
+        for name, value in scope["headers"]:
+            self._headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+
+    def header(self, name: str) -> str | None:
+        values = self._headers.get(name)
+        return values[0] if values else None
+
+    def all(self, name: str) -> list[str]:
+        return self._headers.get(name, [])
+
+    async def body(self) -> bytes:
+        """The whole body. Raises TOO_LARGE, before reading it where Content-Length tells."""
+        declared = self.header("content-length") or ""
+        if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
+            raise _too_large()
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise invalid("The request body ended early.")
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size > MAX_BODY_BYTES:
+                raise _too_large()
+            pieces.append(piece)
+            if not message.get("more_body", False):
+                return b"".join(pieces)
+
+    async def json_object(self) -> JsonObject:
+        """The body as a JSON object; raises 400 naming the position of what is wrong."""
+        raw = await self.body()
+        if not raw:
+            raise invalid("The request body is empty; a JSON object is expected.")
+        try:
+            value = loads(raw)
+        except JsonError as error:
+            raise invalid(f"The request body is not valid JSON: {error}.") from None
+        if not isinstance(value, dict):
+            raise invalid(f"The request body must be a JSON object, not {_json_type(value)}.")
+        return value
+
+
+def _json_type(value: object) -> str:
+    names = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+    return names.get(type(value), "null")
+
+
+def _too_large() -> GatewayError:
+    return GatewayError(ErrorKind.TOO_LARGE, f"The request body is larger than {MAX_BODY_BYTES} bytes.")
+
+
+def path_parameter(path: str, prefix: str) -> str:
+    """The rest of an (already decoded) path: model names may hold slashes."""
+    return path[len(prefix) :]
+
+
+async def send_whole(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    await send(_start(status, [*headers, ("content-length", str(len(body)))]))
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def send_pieces(send: Send, headers: Headers, pieces: AsyncIterator[bytes]) -> None:
+    """Sends whole events as they come, and a comment whenever nothing was sent for KEEP_ALIVE_S."""
+    await send(_start(200, headers))
+    heartbeat = _Heartbeat(send)
+    try:
+        async for piece in pieces:
+            heartbeat.seen()
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    finally:
+        await heartbeat.stop()
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class _Heartbeat:
+    """Comments between events. It can never land inside one: every send is of whole events."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._loop = asyncio.get_running_loop()
+        self._last_s = self._loop.time()
+        self._sending: asyncio.Task[None] | None = None
+        self._timer = self._loop.call_later(KEEP_ALIVE_S, self._beat)
+
+    def seen(self) -> None:
+        self._last_s = self._loop.time()
+
+    def _beat(self) -> None:
+        due_s = self._last_s + KEEP_ALIVE_S - self._loop.time()
+        if due_s <= 0:
+            self.seen()
+            due_s = KEEP_ALIVE_S
+            self._sending = asyncio.ensure_future(self._comment())
+        self._timer = self._loop.call_later(due_s, self._beat)
+
+    async def _comment(self) -> None:
+        await self._send({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})
+
+    async def stop(self) -> None:
+        self._timer.cancel()
+        if self._sending is not None:
+            # A comment that cannot be sent means the client is gone; the stream's own send will say so.
+            with suppress(Exception):
+                await self._sending
+
+
+def _start(status: int, headers: Headers) -> Message:
+    return {
+        "type": "http.response.start",
+        "status": status,
+        "headers": [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers],
+    }
+
+
+def json_headers(extra: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
+    return [("content-type", "application/json"), *(extra or {}).items()]

@@ -1,0 +1,1 @@
+"""`pllm local`: the deployed code path on a laptop."""

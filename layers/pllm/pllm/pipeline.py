@@ -1,0 +1,232 @@
+"""One request's way through the house: route, translate, call, translate back. Fallback is this loop and nothing else.
+
+Nothing is committed to the client before an upstream has answered and its first event was seen (or it has been silent for
+`COMMIT_AFTER_S` after answering 200), so until then any failure is a real status code and another deployment may take over.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from pllm.core.clock import Clock
+from pllm.core.deployment import Deployment
+from pllm.core.errors import ErrorKind, GatewayError
+from pllm.core.jsontext import JsonObject
+from pllm.core.record import RequestRecord
+from pllm.core.routing import Attempt, Catalogue, attempts, backoff_s
+from pllm.providers.base import Provider, ProviderRow, Timeouts, Transport, UpstreamResponse
+from pllm.relay import LiveStream
+from pllm.wire.lane import AnswerContext, Lane, Target
+from pllm.wire.lanes import TranslatedLane, client_wire, native_lane, upstream_wire
+from pllm.wire.neutral import Request, UpstreamDialect, Usage
+
+COMMIT_AFTER_S = 15.0
+"""An upstream that answered 200 and then stays silent this long gets its status committed, so that the client can be sent
+keep-alive comments instead of nothing."""
+
+# A provider that asks for a longer pause than this is not waited for: the client is told, and knows better what to do.
+_LONGEST_WAIT_S = 10.0
+
+# Trying the same deployment again cannot help where it refused our credential.
+_ELSEWHERE_ONLY = frozenset({ErrorKind.UPSTREAM_AUTH})
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A parsed client request. `dialect`: what the client speaks. `forward`: headers that travel along when the upstream
+    speaks the same dialect. `deadline_s`: monotonic; None when there is none."""
+
+    dialect: str
+    model: str
+    body: JsonObject
+    stream: bool
+    record: RequestRecord
+    forward: Mapping[str, str] = field(default_factory=dict)
+    deadline_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What to send: a whole `body`, or `pieces` of whole events. `close` must be awaited after the last byte."""
+
+    headers: Mapping[str, str]
+    content_type: str
+    body: bytes = b""
+    pieces: AsyncIterator[bytes] | None = None
+    close: Callable[[], Awaitable[None]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A provider and its row: who answers for a deployment."""
+
+    provider: Provider
+    row: ProviderRow
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Everything a request needs, injected once. `retries` counts further tries on the same model; `attempt_timeout_s`
+    bounds one try up to its first event or, when buffered, its whole answer."""
+
+    catalogue: Catalogue
+    endpoints: Mapping[str, Endpoint]
+    transport: Transport
+    clock: Clock
+    random: Random
+    retries: int = 1
+    attempt_timeout_s: float = 600.0
+    drop_unsupported: bool = False
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    async def run(self, call: Call) -> Reply:
+        """The answer to `call`; raises GatewayError when no deployment could give one."""
+        models = [self.catalogue.models[name] for name in self.catalogue.resolve(call.model)]
+        call.record.model = call.model  # only now: a name that does not exist must not become a metric's dimension
+        translation = _Translation(call, self._context(call))
+        failure: GatewayError | None = None
+        refused: set[str] = set()
+        for attempt in attempts(models, self.retries, self.random):
+            if attempt.deployment.id in refused or (failure and not await self._may_go_on(attempt, failure, call)):
+                continue
+            try:
+                return await self._attempt(attempt.deployment, call, translation)
+            except GatewayError as error:
+                call.record.failed.append(f"{attempt.deployment.id}: {error.kind.value}")
+                if not error.retryable:
+                    raise
+                if error.kind in _ELSEWHERE_ONLY:
+                    refused.add(attempt.deployment.id)
+                failure = error
+        raise failure or GatewayError(ErrorKind.UNAVAILABLE, f"No deployment of {call.model!r} is usable.")
+
+    async def _may_go_on(self, attempt: Attempt, failure: GatewayError, call: Call) -> bool:
+        """Waits before a deployment is tried again, as long as the client's deadline and the provider's wish allow."""
+        if attempt.repeat == 0:
+            return True
+        wait_s = max(backoff_s(attempt.repeat, self.random), failure.retry_after_s or 0.0)
+        if wait_s > min(_LONGEST_WAIT_S, self._remaining_s(call)):
+            return False
+        await self.sleep(wait_s)
+        return True
+
+    async def _attempt(self, deployment: Deployment, call: Call, translation: "_Translation") -> Reply:
+        endpoint = self.endpoints[deployment.provider]
+        lane, dialect = translation.lane(deployment, _target(deployment, endpoint.row, call, self.drop_unsupported))
+        _note_attempt(call.record, deployment, lane)
+        wire = lane.request
+        if dialect == call.dialect and call.forward:
+            wire = replace(wire, headers={**call.forward, **wire.headers})
+        timeout_s = min(self.attempt_timeout_s, deployment.timeout_s, self._remaining_s(call))
+        sent_s = self.clock.monotonic_s()
+        try:
+            async with asyncio.timeout(timeout_s):
+                http = await endpoint.provider.prepare(deployment, wire, dialect)
+                response = await self.transport.send(
+                    http, Timeouts(first_byte_s=timeout_s, idle_s=deployment.stream_idle_timeout_s)
+                )
+                call.record.upstream_s += self.clock.monotonic_s() - sent_s
+                return await self._answer(response, lane, deployment, call, sent_s)
+        except TimeoutError:
+            raise _too_slow(deployment, timeout_s) from None
+
+    async def _answer(self, response: UpstreamResponse, lane: Lane, deployment: Deployment, call: Call, sent_s: float) -> Reply:
+        try:
+            if not 200 <= response.status < 300:
+                raise lane.error(response.status, response.headers, await response.read())
+            if lane.request.stream:
+                return await self._stream(response, lane, deployment, call, sent_s)
+            asked_s = self.clock.monotonic_s()
+            body = await response.read()
+            call.record.upstream_s += self.clock.monotonic_s() - asked_s
+            answer = lane.answer(body, response.headers.get("content-type", ""))
+        except BaseException:
+            await response.close()
+            raise
+        _note_usage(call.record, answer.usage, answer.finish)
+        return Reply(self._headers(call, sent_s), "application/json", answer.body, close=response.close)
+
+    async def _stream(self, response: UpstreamResponse, lane: Lane, deployment: Deployment, call: Call, sent_s: float) -> Reply:
+        live = LiveStream(response, lane.relay(), call.record, self.clock)
+        try:
+            await live.open(COMMIT_AFTER_S)
+        except BaseException:
+            await live.close()
+            raise
+        limit_s = sent_s + min(deployment.timeout_s, self._remaining_s(call))
+        live.end_at(limit_s, _too_slow(deployment, limit_s - sent_s))
+        return Reply(self._headers(call, sent_s), "text/event-stream", pieces=live.pieces(), close=live.close)
+
+    def _remaining_s(self, call: Call) -> float:
+        return float("inf") if call.deadline_s is None else max(call.deadline_s - self.clock.monotonic_s(), 0.0)
+
+    def _context(self, call: Call) -> AnswerContext:
+        return AnswerContext(call.model, int(self.clock.wall_s()), f"{self.random.getrandbits(96):024x}")
+
+    def _headers(self, call: Call, sent_s: float) -> dict[str, str]:
+        record = call.record
+        overhead_ms = (self.clock.monotonic_s() - record.started_s - record.upstream_s) * 1000
+        headers = {
+            "x-pllm-model": record.model,
+            "x-pllm-provider": record.provider,
+            "x-pllm-deployment": record.deployment,
+            "x-pllm-attempts": str(record.attempts),
+            "x-pllm-overhead-ms": f"{max(overhead_ms, 0):.2f}",
+        }
+        if record.dropped:
+            headers["x-pllm-dropped"] = ", ".join(record.dropped)
+        if record.emulated:
+            headers["x-pllm-emulated"] = ", ".join(record.emulated)
+        return headers
+
+
+class _Translation:
+    """The client's request, decoded into the neutral form at most once however many attempts there are."""
+
+    def __init__(self, call: Call, context: AnswerContext) -> None:
+        self._call = call
+        self._context = context
+        self._request: Request | None = None
+
+    def lane(self, deployment: Deployment, target: Target) -> tuple[Lane, UpstreamDialect]:
+        if self._call.dialect in deployment.dialects:
+            dialect: UpstreamDialect = self._call.dialect  # type: ignore[assignment]  # both are its literals
+            return native_lane(self._call.dialect, self._call.body, target), dialect
+        client = client_wire(self._call.dialect)
+        if self._request is None:
+            self._request = client.decode(self._call.body)
+        spoken: UpstreamDialect = deployment.dialects[0]  # type: ignore[assignment]  # checked when it was built
+        return TranslatedLane(client, upstream_wire(spoken), self._request, target, self._context), spoken
+
+
+def _target(deployment: Deployment, row: ProviderRow, call: Call, drop_unsupported: bool) -> Target:
+    return Target(
+        model=deployment.model,
+        public_name=call.model,
+        provider=deployment.provider,
+        profile=deployment.profile,
+        quirks=row.quirks,
+        defaults=deployment.defaults,
+        drop_unsupported=drop_unsupported or deployment.drop_unsupported,
+    )
+
+
+def _note_attempt(record: RequestRecord, deployment: Deployment, lane: Lane) -> None:
+    record.attempts += 1
+    record.deployment = deployment.id
+    record.provider = deployment.provider
+    record.upstream_model = deployment.model
+    record.dropped = lane.dropped
+    record.emulated = lane.emulated
+
+
+def _note_usage(record: RequestRecord, usage: Usage | None, finish: str | None) -> None:
+    if usage is not None:
+        record.prompt_tokens, record.completion_tokens = usage.prompt, usage.output
+        record.cached_tokens, record.reasoning_tokens = usage.cache_read, usage.reasoning
+    record.finish = finish or ""
+
+
+def _too_slow(deployment: Deployment, limit_s: float) -> GatewayError:
+    return GatewayError(ErrorKind.UPSTREAM_TIMEOUT, f"{deployment.id} did not finish within {limit_s:.0f} s.")

@@ -1,0 +1,172 @@
+"""The HTTP client: aiohttp behind the one-method Transport seam.
+
+Every failure of the network becomes a GatewayError here, and nowhere else. aiohttp was chosen over httpx because a call
+costs about a fifth of the CPU (docs/decisions/0003-http-client.md).
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+
+import aiohttp
+
+from pllm.core.clock import Clock
+from pllm.core.errors import ErrorKind, GatewayError, broken_stream
+from pllm.providers.base import HttpRequest, Timeouts, UpstreamResponse
+
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+"""A buffered answer above this is refused: it would not fit the function's memory, let alone the client's."""
+
+# A frozen Lambda environment does not see the provider hang up, and a POST on a dead connection fails. Connections
+# that have been idle for this long by the wall clock are not trusted again.
+_POOL_TRUST_S = 45.0
+
+
+class AiohttpTransport:
+    """One connection pool for the life of the environment. Bound to the event loop that first uses it."""
+
+    def __init__(self, clock: Clock, *, verify: ssl.SSLContext | None = None) -> None:
+        self._clock = clock
+        self._verify = verify
+        self._session: aiohttp.ClientSession | None = None
+        self._last_use_s = 0.0
+
+    async def send(self, request: HttpRequest, timeouts: Timeouts) -> UpstreamResponse:
+        session = await self._pool()
+        limits = aiohttp.ClientTimeout(total=None, connect=timeouts.connect_s, sock_read=None)
+        try:
+            async with asyncio.timeout(timeouts.first_byte_s):
+                response = await session.request(
+                    request.method,
+                    request.url,
+                    data=request.body or None,
+                    headers=request.headers,
+                    timeout=limits,
+                    allow_redirects=False,
+                )
+        except (TimeoutError, aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
+            raise _send_failure(error, request.url, timeouts) from error
+        return _AiohttpResponse(response, timeouts.idle_s)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def simple(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        """The SimpleHttp that credential sources use: short timeouts, small bodies."""
+        response = await self.send(HttpRequest(url, headers, body, method), Timeouts(5.0, 10.0, 10.0))
+        try:
+            return response.status, await response.read()
+        finally:
+            await response.close()
+
+    async def _pool(self) -> aiohttp.ClientSession:
+        now = self._clock.wall_s()
+        if self._session is not None and now - self._last_use_s > _POOL_TRUST_S:
+            await self.close()
+        self._last_use_s = now
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_POOL_TRUST_S, ssl=self._verify or True),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                skip_auto_headers=("User-Agent",),
+                trust_env=True,
+                auto_decompress=True,
+            )
+        return self._session
+
+
+class _AiohttpResponse:
+    def __init__(self, response: aiohttp.ClientResponse, idle_s: float) -> None:
+        self._response = response
+        self._idle_s = idle_s
+        self.status = response.status
+        headers: dict[str, str] = {}
+        for name, value in response.headers.items():
+            headers.setdefault(name.lower(), value)
+        self.headers: Mapping[str, str] = headers
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        silence = _Silence(self._idle_s, self._response.close)
+        try:
+            async for chunk in self._response.content.iter_any():
+                silence.broken()
+                yield chunk
+        except (TimeoutError, aiohttp.ClientError, ssl.SSLError, OSError) as error:
+            if silence.too_long:
+                raise _silent(self._idle_s) from error
+            raise broken_stream("the connection closed before the answer was complete") from error
+        finally:
+            silence.stop()
+        if silence.too_long:
+            raise _silent(self._idle_s)
+
+    async def read(self) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        async for chunk in self.chunks():
+            pieces.append(chunk)
+            size += len(chunk)
+            if size > MAX_ANSWER_BYTES:
+                raise GatewayError(
+                    ErrorKind.UPSTREAM_PROTOCOL, f"The provider's answer is larger than {MAX_ANSWER_BYTES} bytes."
+                )
+        return b"".join(pieces)
+
+    async def close(self) -> None:
+        if self._response.content.at_eof():
+            self._response.release()
+        else:
+            self._response.close()
+
+
+def _send_failure(error: Exception, url: str, timeouts: Timeouts) -> GatewayError:
+    host = url.split("/", 3)[2] if url.count("/") >= 2 else url
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return GatewayError(ErrorKind.UPSTREAM_TIMEOUT, f"No connection to {host} within {timeouts.connect_s:g} s.")
+    if isinstance(error, TimeoutError):
+        return GatewayError(ErrorKind.UPSTREAM_TIMEOUT, f"{host} did not answer within {timeouts.first_byte_s:g} s.")
+    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
+        return GatewayError(ErrorKind.UPSTREAM_UNREACHABLE, f"TLS to {host} failed: {_reason(error)}.")
+    if isinstance(error, aiohttp.InvalidURL):
+        return GatewayError(ErrorKind.UPSTREAM_UNREACHABLE, f"{host!r} is not an address that can be called.")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return GatewayError(ErrorKind.UPSTREAM_UNREACHABLE, f"{host} could not be reached: {_reason(error)}.")
+    return GatewayError(ErrorKind.UPSTREAM_UNREACHABLE, f"{host} closed the connection without an answer.")
+
+
+def _reason(error: Exception) -> str:
+    inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    return str(getattr(inner, "strerror", None) or getattr(inner, "verify_message", None) or type(inner).__name__)
+
+
+class _Silence:
+    """Ends a body that says nothing for `limit_s`. One timer a stream that re-arms itself: a chunk costs one clock reading,
+    where a timeout around every read would cost two timer operations."""
+
+    def __init__(self, limit_s: float, end: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._limit_s = limit_s
+        self._end = end
+        self._last_s = self._loop.time()
+        self.too_long = False
+        self._timer = self._loop.call_later(limit_s, self._check)
+
+    def broken(self) -> None:
+        self._last_s = self._loop.time()
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _check(self) -> None:
+        rest_s = self._last_s + self._limit_s - self._loop.time()
+        if rest_s <= 0:
+            self.too_long = True
+            self._end()
+        else:
+            self._timer = self._loop.call_later(rest_s, self._check)
+
+
+def _silent(limit_s: float) -> GatewayError:
+    return GatewayError(ErrorKind.UPSTREAM_TIMEOUT, f"The provider sent nothing for {limit_s:g} s in the middle of its answer.")

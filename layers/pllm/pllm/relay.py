@@ -1,0 +1,128 @@
+"""A stream between an upstream and a client, from the upstream's head to the client's last byte.
+
+The promise: what the client gets either ends with its dialect's end marker, because the upstream's was seen, or with an
+explicit error event. There is no third way out of `pieces`.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+from pllm.core.clock import Clock
+from pllm.core.errors import ErrorKind, GatewayError, malformed_upstream
+from pllm.core.record import RequestRecord
+from pllm.providers.base import UpstreamResponse
+from pllm.telemetry.log import crash_site
+from pllm.wire.lane import Relay
+
+_log = logging.getLogger(__name__)
+
+_NOT_A_STREAM = ("text/html", "application/json")
+_DRAIN_S = 0.25
+
+
+class LiveStream:
+    """One upstream answer being relayed. `open`, then `pieces`, then `close`, each once."""
+
+    def __init__(self, response: UpstreamResponse, relay: Relay, record: RequestRecord, clock: Clock) -> None:
+        self._response = response
+        self._relay = relay
+        self._record = record
+        self._clock = clock
+        self._chunks = response.chunks()
+        self._opening: asyncio.Task[bytes] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._late: GatewayError | None = None
+
+    async def open(self, patience_s: float) -> None:
+        """Returns when the first event was seen, or after `patience_s` of silence: then the status is to be committed
+        and what comes out of the wait is for `pieces` to tell. Raises GatewayError when the stream failed before that."""
+        content_type = self._response.headers.get("content-type", "")
+        if content_type.startswith(_NOT_A_STREAM):
+            raise malformed_upstream(f"a stream was asked for and {content_type.split(';')[0]} came")
+        self._opening = asyncio.create_task(self._first())
+        await asyncio.wait({self._opening}, timeout=patience_s)
+        if self._opening.done():
+            self._opening.result()
+
+    def end_at(self, deadline_s: float, error: GatewayError) -> None:
+        """From now on the stream ends with `error` once the monotonic `deadline_s` has passed."""
+        self._deadline = asyncio.get_running_loop().call_later(
+            max(deadline_s - self._clock.monotonic_s(), 0.0), self._too_late, error
+        )
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The client's bytes, in whole events. Never raises, whatever the upstream does."""
+        try:
+            first = await self._opening if self._opening is not None else await self._first()
+            if first:
+                yield first
+            while not self._relay.finished:
+                data = await self._next()
+                out = self._relay.feed(data) if data is not None else self._relay.close()
+                if out:
+                    yield out
+                if self._relay.error is not None:
+                    raise self._relay.error
+        except GatewayError as error:
+            yield self._broken(self._late or error)
+        except Exception as error:  # noqa: BLE001 - a bug of ours must not look like a finished stream
+            _log.error("relaying a stream failed: %s", crash_site(error))
+            yield self._broken(GatewayError(ErrorKind.INTERNAL, "The gateway failed while relaying this stream."))
+        finally:
+            self._note()
+
+    async def close(self) -> None:
+        """Gives the connection back. Runs after the client's last byte, so a short wait for the upstream's is free."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self._opening is not None and not self._opening.done():
+            self._opening.cancel()
+        if self._relay.finished and self._relay.error is None:
+            await self._drain()
+        self._note()
+        await self._response.close()
+
+    async def _first(self) -> bytes:
+        held = b""
+        while not self._relay.opened and not self._relay.finished:
+            data = await self._next()
+            held += self._relay.feed(data) if data is not None else self._relay.close()
+            if self._relay.error is not None:
+                raise self._relay.error
+        if self._record.first_event_s is None:
+            self._record.first_event_s = self._clock.monotonic_s()
+        return held
+
+    async def _next(self) -> bytes | None:
+        asked_s = self._clock.monotonic_s()
+        try:
+            return await anext(self._chunks, None)
+        finally:
+            self._record.upstream_s += self._clock.monotonic_s() - asked_s
+
+    async def _drain(self) -> None:
+        try:
+            async with asyncio.timeout(_DRAIN_S):
+                while await anext(self._chunks, None) is not None:
+                    pass
+        except (TimeoutError, GatewayError):
+            pass  # the connection is dropped instead of reused; the answer is already complete
+
+    def _too_late(self, error: GatewayError) -> None:
+        self._late = error
+        asyncio.ensure_future(self._response.close())  # noqa: RUF006 - closes synchronously, there is nothing to wait for
+
+    def _broken(self, error: GatewayError) -> bytes:
+        self._record.broken = True
+        self._record.error = error.kind.value
+        return self._relay.fail(error)
+
+    def _note(self) -> None:
+        usage = self._relay.usage
+        if usage is not None:
+            self._record.prompt_tokens = usage.prompt
+            self._record.completion_tokens = usage.output
+            self._record.cached_tokens = usage.cache_read
+            self._record.reasoning_tokens = usage.reasoning
+        self._record.finish = self._relay.finish or ""

@@ -1,0 +1,127 @@
+"""Which lane a call takes against a deployment, and the translated lane itself.
+
+The only module that knows every wire. Wires are imported when first needed: a gateway that speaks one dialect does not
+pay for the others at cold start.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import cast
+
+from pllm.core.errors import GatewayError, broken_stream
+from pllm.core.jsontext import JsonObject
+from pllm.wire.lane import Answer, AnswerContext, ClientWire, Decoder, Encoder, Lane, Relay, Target, UpstreamWire, WireRequest
+from pllm.wire.neutral import End, Event, Failure, Finish, Ping, Request, Start, Usage, UsageUpdate
+
+_WIRES = {
+    "chat": "pllm.wire.openai_chat",
+    "completions": "pllm.wire.openai_completions",
+    "messages": "pllm.wire.anthropic_messages",
+    "responses": "pllm.wire.openai_responses",
+    "converse": "pllm.wire.bedrock_converse",
+    "gemini": "pllm.wire.gemini",
+}
+
+_NATIVE = {"chat": "ChatLane", "completions": "CompletionsLane", "messages": "MessagesLane", "responses": "ResponsesLane"}
+
+
+def client_wire(dialect: str) -> ClientWire:
+    return cast("ClientWire", import_module(_WIRES[dialect]).client)
+
+
+def upstream_wire(dialect: str) -> UpstreamWire:
+    return cast("UpstreamWire", import_module(_WIRES[dialect]).upstream)
+
+
+def native_lane(dialect: str, body: JsonObject, target: Target) -> Lane:
+    """The same-dialect lane: the client's bytes, edited. Raises GatewayError(400) for what the gateway itself must know."""
+    return cast("Lane", getattr(import_module(_WIRES[dialect]), _NATIVE[dialect])(body, target))
+
+
+class TranslatedLane:
+    """Client wire -> neutral -> upstream wire, and back, event by event."""
+
+    def __init__(
+        self, client: ClientWire, upstream: UpstreamWire, request: Request, target: Target, context: AnswerContext
+    ) -> None:
+        self._client = client
+        self._upstream = upstream
+        self._asked = request
+        self._context = context
+        self._encoded = upstream.encode(request, target)
+
+    @property
+    def request(self) -> WireRequest:
+        return self._encoded.request
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        return self._encoded.dropped
+
+    @property
+    def emulated(self) -> tuple[str, ...]:
+        return self._encoded.emulated
+
+    def answer(self, body: bytes, content_type: str) -> Answer:
+        response = self._upstream.decode(body, self._encoded)
+        finish = response.choices[0].finish if response.choices else None
+        return Answer(self._client.encode(response, self._asked, self._context), response.usage, finish)
+
+    def relay(self) -> Relay:
+        return _TranslatedRelay(self._upstream.decoder(self._encoded), self._client.encoder(self._asked, self._context))
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
+        return self._upstream.error(status, headers, body)
+
+
+class _TranslatedRelay:
+    """Decoder and encoder back to back. A Failure is kept as `error` and not encoded: who sends it is for the pipeline to
+    say, since before the first byte the request may still go elsewhere."""
+
+    def __init__(self, decoder: Decoder, encoder: Encoder) -> None:
+        self._decoder = decoder
+        self._encoder = encoder
+        self.opened = False
+        self.finished = False
+        self.error: GatewayError | None = None
+        self.usage: Usage | None = None
+        self.finish: str | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        if self.error or self.finished:
+            return b""
+        return self._pass_on(self._decoder.feed(data))
+
+    def close(self) -> bytes:
+        if self.error or self.finished:
+            return b""
+        written = self._pass_on(self._decoder.close())
+        if not self.finished and self.error is None:
+            self.error = broken_stream("it ended without its end marker")
+        return written
+
+    def fail(self, error: GatewayError) -> bytes:
+        return self._encoder.feed((Failure(error),))
+
+    def _pass_on(self, events: list[Event]) -> bytes:
+        good: list[Event] = []
+        for event in events:
+            if isinstance(event, Failure):
+                self.error = event.error
+                break
+            self._note(event)
+            good.append(event)
+        return self._encoder.feed(good) if good else b""
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case Start(usage=Usage() as usage) | UsageUpdate(usage):
+                self.usage = usage
+            case Finish(reason):
+                self.finish = reason
+            case End():
+                self.finished = True
+            case _:
+                pass
+        if not isinstance(event, Ping):
+            self.opened = True

@@ -22,7 +22,8 @@ class Quirks:
     refused: request fields (top level) the provider answers with an error. stream_usage: whether
     `stream_options.include_usage` may be sent. model_in_body: whether the body names the model.
     body: fields that every request to this provider carries (Vertex: anthropic_version). done_marker: whether streams end
-    in `[DONE]`; where False, a finish_reason for every choice is the proof that a stream is whole.
+    in `[DONE]`; where False, a finish_reason for every choice is the proof that a stream is whole. variant: which variant of
+    the dialect, where one has several ("gemini" and "vertex" for Gemini's own API and Vertex AI; "" sends what both take).
     """
 
     token_cap: str = ""
@@ -30,6 +31,7 @@ class Quirks:
     stream_usage: bool = True
     model_in_body: bool = True
     done_marker: bool = True
+    variant: str = ""
     body: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -1,0 +1,84 @@
+"""Keys that are read and checked, but not acted on yet. One start-up warning for each; delete a row when its key works.
+
+A pattern is a dotted path; `[]` stands for any list position, `*` for any name, and a pattern covers what lies under it.
+"""
+
+from pllm.core.config.problem import ConfigProblem, Path
+from pllm.core.config.source import Document
+
+_LIMITS = "limits are not enforced yet"
+_ROUTING = "routing among several deployments is not there yet: the first usable one answers"
+_BREAKER = "there is no circuit breaker yet"
+_FALLBACK = "there are no fallbacks yet"
+_AUTH = "only the master key is accepted yet"
+
+PENDING: dict[str, str] = {
+    "model_list[].rpm": _LIMITS,
+    "model_list[].tpm": _LIMITS,
+    "model_list[].max_parallel": _LIMITS,
+    "model_list[].priority": _ROUTING,
+    "model_list[].weight": _ROUTING,
+    "model_list[].params.credentials": "credentials are taken from the environment yet",
+    "model_list[].params.aws_access_key_id": "AWS credentials are taken from the function's role or the environment yet",
+    "model_list[].provider.credentials": "credentials are taken from the environment yet",
+    "model_list[].provider.aws_access_key_id": "AWS credentials are taken from the function's role or the environment yet",
+    "model_aliases": "aliases are not served yet",
+    "routes": "routes are not served yet",
+    "router.routing_strategy": _ROUTING,
+    "router.circuit_breaker_enabled": _BREAKER,
+    "router.circuit_breaker": _BREAKER,
+    "router.hedge_after": "requests are not hedged yet",
+    "router.fallbacks": _FALLBACK,
+    "router.context_window_fallbacks": _FALLBACK,
+    "router.content_policy_fallbacks": _FALLBACK,
+    "router.drop_unsupported": "unsupported fields are always refused yet",
+    "router.repair_history": "broken conversations are always refused yet",
+    "limits": _LIMITS,
+    "budgets": "budgets are not enforced yet",
+    "cache": "there is no cache yet",
+    "auth.scrape_token": _AUTH,
+    "auth.iam": _AUTH,
+    "auth.oidc": _AUTH,
+    "logging.firehose_stream": "rows are not exported yet",
+    "telemetry.otlp_endpoint": "traces are not exported yet",
+    "telemetry.record_content": "traces are not exported yet",
+    "guardrails": "there are no guardrails yet",
+    "usage": "usage is not kept yet",
+}
+
+
+def pending_warnings(document: Document, table: dict[str, str] | None = None) -> list[ConfigProblem]:
+    """One warning for each pattern that the document sets, at its first place. A switched-off section warns of nothing."""
+    table = PENDING if table is None else table
+    places: dict[str, list[Path]] = {}
+    for path in document.keys:
+        pattern = _pattern(path)
+        if pattern in table and not _is_off(_value(document, path)):
+            places.setdefault(pattern, []).append(path)
+    return [_warning(document, pattern, paths, table[pattern]) for pattern, paths in places.items()]
+
+
+def _warning(document: Document, pattern: str, paths: list[Path], missing: str) -> ConfigProblem:
+    mark = document.mark(paths[0], key=True)
+    more = f" (set in {len(paths)} places)" if len(paths) > 1 else ""
+    message = f"'{pattern}' is read but has no effect in this version{more}: {missing}"
+    return ConfigProblem(document.file, mark.line, mark.column, paths[0], message, severity="warning")
+
+
+def _pattern(path: Path) -> str:
+    text = ""
+    for step in path:
+        text += "[]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+def _is_off(value: object) -> bool:
+    """Whether a value asks for nothing, so that its having no effect is no loss."""
+    return value in (None, False, {}, []) or (isinstance(value, dict) and value.get("enabled") is False)
+
+
+def _value(document: Document, path: Path) -> object:
+    value = document.data
+    for step in path:
+        value = value[step]
+    return value

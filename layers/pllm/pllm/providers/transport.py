@@ -71,7 +71,6 @@ class AiohttpTransport:
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_POOL_TRUST_S, ssl=self._verify or True),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("User-Agent",),
-                trust_env=True,
                 auto_decompress=True,
             )
         return self._session

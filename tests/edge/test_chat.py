@@ -1,0 +1,413 @@
+"""POST /v1/chat/completions against an upstream that does what the test says, byte by byte."""
+
+import asyncio
+import json
+from typing import Any
+
+import openai
+import pytest
+from tests.support.gateway import KEY, Harness, deployment, gateway
+from tests.support.upstream import STREAM_HEAD, Cut, Hang, chunk, event, upstream, whole
+
+ANSWER = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "gpt-x-2026",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9, "prompt_tokens_details": {"cached_tokens": 3}},
+    "x_new_field": {"kept": True},
+}
+
+
+def delta(content: str | None = None, finish: str | None = None, **more: Any) -> bytes:
+    inner = {} if content is None else {"content": content}
+    choice = {"index": 0, "delta": inner, "finish_reason": finish}
+    return event({"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "g", "choices": [choice], **more})
+
+
+USAGE = event(
+    {
+        "id": "c1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "g",
+        "choices": [],
+        "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7},
+    }
+)
+DONE = event("[DONE]")
+
+
+def events(text: str) -> list[Any]:
+    found = [line[6:] for line in text.splitlines() if line.startswith("data: ")]
+    return [item if item == "[DONE]" else json.loads(item) for item in found]
+
+
+async def test_an_answer_passes_with_every_field_it_had() -> None:
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
+        up.will_answer(ANSWER)
+        response = await gw.chat(custom_knob={"a": [1]}, stop="END")
+        assert response.status_code == 200
+        assert response.json() == ANSWER
+        sent = up.requests[0]
+        assert sent.path == "/v1/chat/completions"
+        assert sent.headers["authorization"] == "Bearer sk-upstream"
+        assert sent.json() == {
+            "model": "gpt-x",
+            "messages": [{"role": "user", "content": "hi"}],
+            "custom_knob": {"a": [1]},
+            "stop": "END",
+        }
+
+
+async def test_an_answer_says_who_gave_it() -> None:
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
+        up.will_answer(ANSWER)
+        headers = (await gw.chat()).headers
+        assert headers["x-request-id"] == "req-1"
+        assert headers["x-pllm-model"] == "m"
+        assert headers["x-pllm-provider"] == "openai"
+        assert headers["x-pllm-deployment"] == "m/1"
+        assert headers["x-pllm-attempts"] == "1"
+        assert float(headers["x-pllm-overhead-ms"]) >= 0
+
+
+async def test_the_mirror_under_api_answers_the_same() -> None:
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
+        up.will_answer(ANSWER)
+        body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}]})
+        assert (await gw.client.post("/api/v1/chat/completions", content=body)).json() == ANSWER
+
+
+async def test_a_stream_hides_the_usage_that_only_we_asked_for() -> None:
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
+        up.will_stream(delta("he"), delta("llo"), delta(finish="stop"), USAGE, DONE)
+        response = await gw.chat(stream=True)
+        got = events(response.text)
+        assert up.requests[0].json()["stream_options"] == {"include_usage": True}
+        assert [e["choices"][0]["delta"].get("content") for e in got[:-1]] == ["he", "llo", None]
+        assert got[-1] == "[DONE]"
+        assert gw.log()["prompt_tokens"] == 5
+        assert gw.log()["completion_tokens"] == 2
+
+
+async def test_a_stream_shows_usage_to_a_client_that_asked() -> None:
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
+        up.will_stream(delta("x"), delta(finish="stop"), USAGE, DONE)
+        got = events((await gw.chat(stream=True, stream_options={"include_usage": True})).text)
+        assert got[-2]["usage"]["total_tokens"] == 7
+        assert got[-1] == "[DONE]"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+async def test_characters_split_between_chunks_arrive_whole(size: int) -> None:
+    data = delta("grüße 🎈 日本") + delta(finish="stop") + DONE
+    pieces = [chunk(data[i : i + size]) for i in range(0, len(data), size)]
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
+        up.will(STREAM_HEAD, *pieces, b"0\r\n\r\n")
+        assert "grüße 🎈 日本" in events((await gw.chat(stream=True)).text)[0]["choices"][0]["delta"]["content"]
+
+
+# --- What can go wrong before the first byte ------------------------------------------------------------------------
+
+
+async def failure(gw: Harness, **body: Any) -> tuple[int, dict[str, Any]]:
+    response = await gw.chat(**body)
+    return response.status_code, response.json()["error"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_upstream_429_keeps_its_class_code_and_retry_after(stream: bool) -> None:
+    error = {"message": "slow down", "type": "requests", "param": None, "code": "rate_limit_exceeded"}
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
+        up.will_answer({"error": error}, 429, retry_after="17")
+        response = await gw.chat(stream=stream)
+        assert response.status_code == 429
+        assert response.headers["retry-after"] == "17"
+        assert response.json()["error"]["code"] == "rate_limit_exceeded"
+        assert "slow down" in response.json()["error"]["message"]
+
+
+async def test_the_providers_auth_trouble_is_not_the_clients() -> None:
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
+        up.will_answer({"error": {"message": "Incorrect API key provided: sk-upst***", "type": "invalid_request_error"}}, 401)
+        status, _ = await failure(gw)
+        assert status == 502
+        assert gw.log()["error"] == "upstream_authentication"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_500_with_html_is_an_openai_error(stream: bool) -> None:
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
+        up.will(whole(b"<html><body>Internal Server Error</body></html>", 500, content_type="text/html"))
+        status, error = await failure(gw, stream=stream)
+        assert status == 500
+        assert error["type"]
+        assert "<html>" not in error["message"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_200_with_html_is_not_an_answer(stream: bool) -> None:
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
+        up.will(whole(b"<html>Welcome to the captive portal</html>", 200, content_type="text/html"))
+        status, error = await failure(gw, stream=stream)
+        assert (status, error["code"]) == (502, "upstream_protocol")
+
+
+async def test_a_refused_connection_is_a_502_that_names_the_host() -> None:
+    async with gateway([deployment("http://127.0.0.1:1")]) as gw:
+        status, error = await failure(gw)
+        assert (status, error["code"]) == (502, "upstream_unreachable")
+        assert "127.0.0.1:1" in error["message"]
+
+
+async def test_plain_text_behind_https_is_a_tls_failure() -> None:
+    async with upstream() as up, gateway([deployment(up.base_url.replace("http:", "https:"))]) as gw:
+        up.greeting = b"HTTP/1.1 400 plain text was spoken here\r\n\r\n"
+        status, error = await failure(gw)
+        assert (status, error["code"]) == (502, "upstream_unreachable")
+
+
+async def test_an_upstream_that_hangs_up_without_a_word_is_a_502() -> None:
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
+        up.will(Cut())
+        status, error = await failure(gw)
+        assert (status, error["code"]) == (502, "upstream_unreachable")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_upstream_that_does_not_answer_in_time_is_a_504(stream: bool) -> None:
+    async with upstream() as up, gateway([deployment(up.base_url, timeout_s=0.05)]) as gw:
+        up.will(Hang())
+        status, error = await failure(gw, stream=stream)
+        assert (status, error["code"]) == (504, "upstream_timeout")
+        await asyncio.wait_for(up.hung_up.wait(), 5)
+
+
+async def test_an_answer_cut_short_is_a_502() -> None:
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
+        up.will(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{", Cut())
+        status, error = await failure(gw)
+        assert (status, error["code"]) == (502, "stream_broken")
+
+
+async def test_an_error_object_as_the_first_event_is_a_real_status() -> None:
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
+        up.will_stream(event({"error": {"message": "overloaded", "code": 503}}))
+        response = await gw.chat(stream=True)
+        assert response.status_code >= 500
+        assert "overloaded" in response.json()["error"]["message"]
+
+
+# --- What can go wrong after it -------------------------------------------------------------------------------------
+
+
+def assert_explicitly_broken(text: str) -> dict[str, Any]:
+    got = events(text)
+    assert "[DONE]" not in got
+    assert "error" in got[-1]
+    assert all("error" not in e for e in got[:-1])
+    assert all(e["choices"][0].get("finish_reason") is None for e in got[:-1] if e.get("choices"))
+    error: dict[str, Any] = got[-1]["error"]
+    return error
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param((Cut(),), id="connection cut between events"),
+        pytest.param((chunk(b'data: {"choices": [{"ind'), Cut()), id="connection cut inside an event"),
+        pytest.param((chunk(b'data: {"choices": [{"ind'), b"0\r\n\r\n"), id="body ends inside an event"),
+        pytest.param((b"0\r\n\r\n",), id="body ends without an end marker"),
+        pytest.param((chunk(b"data: {malformed\n\n"), chunk(DONE), b"0\r\n\r\n"), id="malformed event"),
+        pytest.param((chunk(event({"error": {"message": "boom"}})), b"0\r\n\r\n"), id="error object inside"),
+        pytest.param((chunk(b"data: <html>502</html>\n\n"), b"0\r\n\r\n"), id="html inside"),
+    ],
+)
+async def test_a_stream_that_breaks_ends_with_an_error_and_never_with_done(end: tuple[Any, ...]) -> None:
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
+        up.will_stream(delta("par"), delta("tial"), end=(Hang(gw.committed), *end))
+        response = await gw.chat(stream=True)
+        assert response.status_code == 200
+        assert_explicitly_broken(response.text)
+        assert gw.log()["broken"] is True
+        assert gw.emf()["StreamBroken"] == 1
+        assert gw.emf()["Errors"] == 1
+
+
+async def test_an_error_that_comes_with_the_first_event_is_still_a_real_status() -> None:
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
+        up.will(STREAM_HEAD, chunk(delta("x") + event({"error": {"message": "boom", "code": 500}})), b"0\r\n\r\n")
+        assert (await gw.chat(stream=True)).status_code >= 500
+
+
+async def test_a_stream_that_stalls_ends_with_an_error_after_its_idle_timeout() -> None:
+    async with upstream() as up, gateway([deployment(up.base_url, stream_idle_timeout_s=0.05)]) as gw:
+        up.will_stream(delta("x"), end=(Hang(),))
+        error = assert_explicitly_broken((await gw.chat(stream=True)).text)
+        assert error["code"] == "upstream_timeout"
+        await asyncio.wait_for(up.hung_up.wait(), 5)
+
+
+async def test_a_stream_past_the_deployments_timeout_ends_with_an_error() -> None:
+    async with upstream() as up, gateway([deployment(up.base_url, timeout_s=0.08)]) as gw:
+        up.will_stream(delta("x"), end=(Hang(),))
+        error = assert_explicitly_broken((await gw.chat(stream=True)).text)
+        assert error["code"] == "upstream_timeout"
+        await asyncio.wait_for(up.hung_up.wait(), 5)
+
+
+async def test_openais_sdk_raises_on_a_broken_stream() -> None:
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
+        up.will_stream(delta("par"), end=(Cut(),))
+        sdk = openai.AsyncOpenAI(api_key=KEY, base_url="http://gateway/v1", http_client=gw.client, max_retries=0)
+        stream = await sdk.chat.completions.create(model="m", messages=[{"role": "user", "content": "x"}], stream=True)
+        with pytest.raises(openai.APIError):
+            async for _ in stream:
+                pass
+
+
+async def test_an_event_after_done_is_ignored() -> None:
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
+        up.will_stream(delta("x"), delta(finish="stop"), DONE, delta("ghost"))
+        got = events((await gw.chat(stream=True)).text)
+        assert got[-1] == "[DONE]"
+        assert len(got) == 3
+
+
+# --- Failover -------------------------------------------------------------------------------------------------------
+
+
+async def test_the_next_deployment_answers_when_the_first_cannot() -> None:
+    async with upstream() as bad, upstream() as good:
+        bad.will(whole(b"no", 503))
+        good.will_answer(ANSWER)
+        first = deployment(bad.base_url, id="m/bad", priority=1)
+        second = deployment(good.base_url, id="m/good", priority=2)
+        async with gateway([second, first]) as gw:
+            response = await gw.chat()
+            assert response.status_code == 200
+            assert response.headers["x-pllm-deployment"] == "m/good"
+            assert response.headers["x-pllm-attempts"] == "2"
+            assert gw.log()["failed_attempts"] == ["m/bad: upstream_overloaded"]
+
+
+async def test_a_stream_fails_over_until_its_first_event() -> None:
+    async with upstream() as bad, upstream() as good:
+        bad.will_stream(b": processing\n\n", end=(Cut(),))
+        good.will_stream(delta("ok"), delta(finish="stop"), DONE)
+        first = deployment(bad.base_url, id="m/bad", priority=1)
+        async with gateway([first, deployment(good.base_url, id="m/good", priority=2)]) as gw:
+            response = await gw.chat(stream=True)
+            assert events(response.text)[-1] == "[DONE]"
+            assert response.headers["x-pllm-deployment"] == "m/good"
+
+
+async def test_a_request_the_provider_calls_wrong_is_not_sent_again() -> None:
+    async with upstream() as first, upstream() as second:
+        first.will_answer({"error": {"message": "bad temperature", "param": "temperature"}}, 400)
+        second.will_answer(ANSWER)
+        one = deployment(first.base_url, id="m/a", priority=1)
+        async with gateway([one, deployment(second.base_url, id="m/b", priority=2)]) as gw:
+            status, error = await failure(gw)
+            assert (status, error["param"]) == (400, "temperature")
+            assert second.requests == []
+
+
+async def test_the_same_deployment_is_retried_after_the_pause_it_asked_for() -> None:
+    async with upstream() as up, gateway([deployment(up.base_url)], retries=2) as gw:
+        up.will_answer({"error": {"message": "slow"}}, 429, retry_after="2")
+        up.will_answer(ANSWER)
+        assert (await gw.chat()).status_code == 200
+        assert len(up.requests) == 2
+        assert gw.naps and gw.naps[0] >= 2
+
+
+async def test_a_pause_longer_than_we_wait_goes_to_the_client() -> None:
+    async with upstream() as up, gateway([deployment(up.base_url)], retries=2) as gw:
+        up.will_answer({"error": {"message": "tomorrow"}}, 429, retry_after="3600")
+        response = await gw.chat()
+        assert response.headers["retry-after"] == "3600"
+        assert len(up.requests) == 1
+
+
+async def test_a_refused_credential_is_not_tried_twice() -> None:
+    async with upstream() as up, gateway([deployment(up.base_url)], retries=3) as gw:
+        up.will_answer({"error": {"message": "no"}}, 401)
+        assert (await gw.chat()).status_code == 502
+        assert len(up.requests) == 1
+
+
+async def test_an_alias_tries_its_models_in_order() -> None:
+    async with upstream() as bad, upstream() as good:
+        bad.will(whole(b"", 500))
+        good.will_answer(ANSWER)
+        both = [deployment(bad.base_url, id="a/1", model_name="a"), deployment(good.base_url, id="b/1", model_name="b")]
+        async with gateway(both, aliases={"smart": ("a", "b")}) as gw:
+            response = await gw.chat(model="smart")
+            assert response.headers["x-pllm-deployment"] == "b/1"
+
+
+# --- What the client got wrong --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "empty"),
+        (b"{", "line 1, column 2"),
+        (b'{"model": "m",\n "messages": [}', "line 2, column 15"),
+        (b"[]", "an array"),
+        (b'"x"', "a string"),
+        (b'{"model": "m", "messages": [], "temperature": NaN}', "NaN"),
+        (b'\xff{"model": 1}', "UTF-8"),
+        (b"[" * 200_000, "nested"),
+        (b'{"messages": []}', "'model' is missing"),
+        (b'{"model": 7}', "'model' must be"),
+        (b'{"model": "m"}', "messages"),
+        (b'{"model": "m", "messages": "hi"}', "messages"),
+        (b'{"model": "m", "messages": [1]}', "messages"),
+        (b'{"model": "m", "messages": [{"role": "user", "content": "x"}], "stream": "yes"}', "'stream'"),
+    ],
+)
+async def test_a_bad_body_is_a_400_that_says_what_and_where(body: bytes, words: str) -> None:
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
+        response = await gw.client.post("/v1/chat/completions", content=body)
+        assert response.status_code == 400
+        error = response.json()["error"]
+        assert words in error["message"]
+        assert error["type"] == "invalid_request_error"
+        assert up.requests == []
+
+
+async def test_a_body_over_the_limit_is_a_413() -> None:
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
+        response = await gw.client.post("/v1/chat/completions", content=b"x" * (6 * 1024 * 1024 + 1))
+        assert response.status_code == 413
+        assert "larger than" in response.json()["error"]["message"]
+
+
+async def test_an_unknown_model_is_a_404_that_names_near_ones_and_is_no_metric() -> None:
+    async with upstream() as up, gateway([deployment(up.base_url, model_name="my-gpt-4")]) as gw:
+        response = await gw.chat(model="my-gtp-4")
+        assert response.status_code == 404
+        assert "'my-gpt-4'" in response.json()["error"]["message"]
+        assert "model" not in gw.emf()
+
+
+async def test_our_key_and_the_clients_words_stay_out_of_the_lines() -> None:
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
+        up.will_answer(ANSWER)
+        await gw.chat(messages=[{"role": "user", "content": "my secret diagnosis"}])
+        written = json.dumps(gw.lines)
+        for forbidden in ("diagnosis", "hello", KEY, "sk-upstream"):
+            assert forbidden not in written
+
+
+async def test_two_clients_at_once_get_their_own_answers() -> None:
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
+        for _ in range(20):
+            up.will_answer(ANSWER)
+        answers = await asyncio.gather(*(gw.chat() for _ in range(20)))
+        assert [a.status_code for a in answers] == [200] * 20

@@ -1,0 +1,137 @@
+"""A gateway built by hand around the deployments a test wants, with its clock, randomness and log lines in the test's hands."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from random import Random
+from time import monotonic, time
+from typing import Any
+
+import httpx2
+
+from pllm.core.deployment import Deployment
+from pllm.core.routing import Catalogue
+from pllm.core.secret import Secret
+from pllm.edge.app import Edge, Gateway, routes
+from pllm.edge.auth import Authenticator
+from pllm.edge.generation import Generation
+from pllm.edge.models import Models
+from pllm.pipeline import Endpoint, Pipeline
+from pllm.providers.azure import AzureProvider
+from pllm.providers.base import Provider
+from pllm.providers.keyed import KeyedProvider
+from pllm.providers.registry import ROWS
+from pllm.providers.transport import AiohttpTransport
+
+KEY = "sk-test-master"
+
+
+class RealClock:
+    def wall_s(self) -> float:
+        return time()
+
+    def monotonic_s(self) -> float:
+        return monotonic()
+
+
+@dataclass
+class Harness:
+    """`lines` are the log and EMF lines; `naps` the pauses the pipeline asked for (none is really taken);
+    `committed` is set once a status line went out."""
+
+    edge: Edge
+    client: httpx2.AsyncClient
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    naps: list[float] = field(default_factory=list)
+    committed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def against(self, app: Gateway) -> httpx2.AsyncClient:
+        """A client of another application, with this one's headers."""
+        inner = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+        return httpx2.AsyncClient(transport=inner, base_url="http://gateway", headers=self.client.headers)
+
+    def log(self) -> dict[str, Any]:
+        return [line for line in self.lines if line.get("message") == "request"][-1]
+
+    def emf(self) -> dict[str, Any]:
+        return [line for line in self.lines if "_aws" in line][-1]
+
+    async def chat(self, **body: Any) -> httpx2.Response:
+        body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]} | body
+        return await self.client.post("/v1/chat/completions", content=json.dumps(body))
+
+
+def deployment(base_url: str, **changes: Any) -> Deployment:
+    fields: dict[str, Any] = {
+        "id": "m/1",
+        "model_name": "m",
+        "provider": "openai",
+        "model": "gpt-x",
+        "api_base": f"{base_url}/v1",
+        "api_key": Secret("sk-upstream"),
+    }
+    return Deployment(**(fields | changes))
+
+
+def providers(environment: Mapping[str, str]) -> dict[str, Endpoint]:
+    made: dict[str, Endpoint] = {}
+    for row in ROWS:
+        provider: Provider = AzureProvider() if row.kind == "azure" else KeyedProvider(row, environment)
+        made[row.name] = Endpoint(provider, row)
+    return made
+
+
+@asynccontextmanager
+async def gateway(
+    deployments: Sequence[Deployment],
+    *,
+    aliases: Mapping[str, tuple[str, ...]] | None = None,
+    environment: Mapping[str, str] | None = None,
+    missing: tuple[str, ...] = (),
+    **pipeline: Any,
+) -> AsyncIterator[Harness]:
+    models: dict[str, tuple[Deployment, ...]] = {}
+    for one in deployments:
+        models[one.model_name] = (*models.get(one.model_name, ()), one)
+    catalogue = Catalogue(models, aliases or {})
+    clock = RealClock()
+    transport = AiohttpTransport(clock)
+    naps: list[float] = []
+    lines: list[dict[str, Any]] = []
+    sleep: Callable[[float], Awaitable[None]] = _recorder(naps)
+    options: dict[str, Any] = {"sleep": sleep, "retries": 0} | pipeline
+    line = Pipeline(catalogue, providers(environment or {}), transport, clock, Random(7), **options)
+    edge = Edge(
+        routes(Models(catalogue, 1_700_000_000), {"chat": Generation("chat", line)}),
+        Authenticator(Secret(KEY)),
+        clock,
+        lambda: "req-1",
+        lines.append,
+        missing=missing,
+    )
+    app = Gateway(edge)
+    committed = asyncio.Event()
+
+    async def watched(scope: Any, receive: Any, send: Any) -> None:
+        async def note(message: Any) -> None:
+            await send(message)
+            committed.set()
+
+        await app(scope, receive, note)
+
+    inner = httpx2.ASGITransport(app=watched, raise_app_exceptions=False)
+    headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+    async with httpx2.AsyncClient(transport=inner, base_url="http://gateway", headers=headers) as client:
+        try:
+            yield Harness(edge, client, lines, naps, committed)
+        finally:
+            await transport.close()
+
+
+def _recorder(naps: list[float]) -> Callable[[float], Awaitable[None]]:
+    async def nap(seconds: float) -> None:
+        naps.append(seconds)
+
+    return nap

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
 KEEP_ALIVE = b": keep-alive\n\n"
 
 
@@ -28,12 +30,12 @@ class SseEvent:
 class SseDecoder:
     """Incremental decoder. Not thread-safe; one a stream."""
 
-    __slots__ = ("_buffer", "_skip_lf", "_started")
+    __slots__ = ("_buffer", "_head", "_skip_lf")
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._skip_lf = False
-        self._started = False
+        self._head: bytes | None = b""
 
     def feed(self, data: bytes) -> list[SseEvent]:
         """The events that `data` completes. Raises SseError when one grows past MAX_EVENT_BYTES."""
@@ -50,15 +52,15 @@ class SseDecoder:
 
     def close(self) -> list[SseEvent]:
         """The end of the bytes. A last block that lacks its blank line is still given: its content decides what it is."""
-        rest = bytes(self._buffer).strip(b"\n")
+        rest = (self._head or b"") + bytes(self._buffer)
+        self._head = None
         self._buffer.clear()
-        event = _parse(rest) if rest else None
+        event = _parse(rest)
         return [event] if event else []
 
     def _normalise(self, data: bytes) -> bytes:
-        if not self._started and data:
-            self._started = True
-            data = data.removeprefix(b"\xef\xbb\xbf")
+        if self._head is not None:
+            data = self._without_mark(self._head + data)
         if self._skip_lf and data:
             data = data.removeprefix(b"\n")
             self._skip_lf = False
@@ -67,9 +69,17 @@ class SseDecoder:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         return data
 
+    def _without_mark(self, start: bytes) -> bytes:
+        """The stream's first bytes without a byte order mark, which may arrive in pieces."""
+        if len(start) < len(_BYTE_ORDER_MARK) and _BYTE_ORDER_MARK.startswith(start):
+            self._head = start
+            return b""
+        self._head = None
+        return start.removeprefix(_BYTE_ORDER_MARK)
+
 
 def _parse(block: bytes) -> SseEvent | None:
-    block = block.lstrip(b"\n")
+    block = block.strip(b"\n")
     if not block:
         return None
     raw = block + b"\n\n"

@@ -6,7 +6,7 @@ dialect sends `[DONE]`. A provider that is known to close without `[DONE]` says 
 (`quirks.done_marker`), and then the finish reasons alone are proof and `[DONE]` is added. Anything else is a break.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pllm.core.errors import GatewayError, broken_stream, malformed_upstream
@@ -106,10 +106,8 @@ class ChatRelay:
         if chunk.get("error") or event.event == "error":
             self._meter(chunk)
             raise error_in_answer(chunk)
+        self._scan(chunk.get("choices") or ())
         self.opened = True
-        choices = chunk.get("choices")
-        if choices:
-            self._scan(choices)
         if "usage" in chunk or "x_groq" in chunk:
             self._meter(chunk)
             return self._show(event.raw, chunk)
@@ -123,7 +121,7 @@ class ChatRelay:
         if (usage := read_usage(found)) is not None:
             self.usage, self._usage_json, self._frame = usage, found, chunk
 
-    def _scan(self, choices: list[Any]) -> None:
+    def _scan(self, choices: Iterable[Any]) -> None:
         for choice in choices:
             if not isinstance(choice, dict):
                 raise malformed_upstream("a choice in a stream event is not an object")
@@ -166,7 +164,7 @@ class ChatRelay:
         for event in tail:
             if event.data is not None and event.data.strip() == b"[DONE]":
                 return self._end()
-            if event.data is None:
+            if event.data is None and not self.opened and not b"data".startswith(event.raw.strip()):
                 _comment(event.raw)
         if not tail and not self._done_marker and self._finishes and None not in self._finishes.values():
             return self._end()

@@ -274,7 +274,7 @@ def for_bedrock(schema: Mapping[str, Any], path: str = "schema") -> Adapted:
         if isinstance(sub, bool):
             raise invalid(f"{at} is {str(sub).lower()}: this model needs a schema that says a type there.", path)
         kept: JsonObject = {}
-        for key, value in _one_of_as_any_of(sub, at, notes).items():
+        for key, value in one_of_as_any_of(sub, at, notes).items():
             if key in ANNOTATIONS or (key in _BEDROCK_KEYWORDS and _bedrock_takes(key, value)):
                 kept[key] = value
             elif not (key.startswith(("x-", "$")) or key == "unevaluatedProperties"):
@@ -301,7 +301,7 @@ def _bedrock_takes(key: str, value: object) -> bool:
     return True
 
 
-def _one_of_as_any_of(schema: JsonObject, path: str, notes: list[str]) -> JsonObject:
+def one_of_as_any_of(schema: JsonObject, path: str, notes: list[str]) -> JsonObject:
     """`oneOf` as `anyOf`, in its place; noted only where two branches may hold at once."""
     if "oneOf" not in schema or "anyOf" in schema:
         return schema

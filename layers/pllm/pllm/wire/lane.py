@@ -24,6 +24,11 @@ class Quirks:
     body: fields that every request to this provider carries (Vertex: anthropic_version). done_marker: whether streams end
     in `[DONE]`; where False, a finish_reason for every choice is the proof that a stream is whole. variant: which variant of
     the dialect, where one has several ("gemini" and "vertex" for Gemini's own API and Vertex AI; "" sends what both take).
+
+    OpenAI Chat only: accepted: request fields beyond the dialect that this provider takes (top_k, ...). reasoning_field: the
+    field of an assistant message in which earlier reasoning goes back ("reasoning_content", "reasoning",
+    "reasoning_details"; "": none may). cache_marks: how a cache mark is spelt ("cache_control", "prompt_cache_breakpoint";
+    "": there is none).
     """
 
     token_cap: str = ""
@@ -32,6 +37,9 @@ class Quirks:
     model_in_body: bool = True
     done_marker: bool = True
     variant: str = ""
+    accepted: frozenset[str] = frozenset()
+    reasoning_field: str = ""
+    cache_marks: str = ""
     body: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -6,7 +6,6 @@ A kind is metadata in an `Annotated` type; pydantic asks it for a validator, the
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Annotated, Any
 
 from pllm.core.config.units import parse_duration, parse_size, parse_usd, show
@@ -41,6 +40,21 @@ class OneOrMany:
             return value if isinstance(value, list) else [value]
 
         return core_schema.no_info_before_validator_function(listed, handler(source))
+
+
+@dataclass(frozen=True, slots=True)
+class NotEmpty:
+    """A list with at least one element."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+        from pydantic_core import core_schema
+
+        def counted(value: tuple[Any, ...]) -> tuple[Any, ...]:
+            if not value:
+                raise ValueError("expected at least one, got an empty list")
+            return value
+
+        return core_schema.no_info_after_validator_function(counted, handler(source))
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +216,8 @@ def one_of(choices: Iterable[str], synonyms: Mapping[str, str] | None = None) ->
         text = _text(value)
         if (found := known.get(_folded(text))) is not None:
             return found
+        from difflib import get_close_matches  # for mistakes only: a cold start makes none
+
         near = get_close_matches(_folded(text), known, n=1)
         hint = f"; did you mean '{known[near[0]]}'?" if near else ""
         raise ValueError(f"expected one of {', '.join(names)}; got {show(text)}{hint}")

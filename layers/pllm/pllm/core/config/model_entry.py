@@ -81,7 +81,10 @@ class RequestDefaults(Section):
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Params(RequestDefaults):
-    """Where a model is served, and with what credential. `provider` and `model` as written: see `split_model`."""
+    """Where a model is served, and with what credential; and any of the request defaults below.
+
+    `provider` and `model` are as written: see `split_model`.
+    """
 
     model: Annotated[Text, "`provider/model`, or the provider's bare name for the model."]
     provider: Annotated[Text | None, "The provider, when `model` does not name it (or names another's)."] = None
@@ -113,7 +116,10 @@ class Params(RequestDefaults):
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ProviderForm(RequestDefaults):
-    """The fuller form of `params`, with the Go gateway's names. It becomes `Params` when loaded."""
+    """The fuller form of `params`, with the Go gateway's names; and any of the request defaults below.
+
+    It becomes `Params` when loaded.
+    """
 
     type: Annotated[Name, "The provider: `openai`, `azure`, `anthropic`, `bedrock`, `vertex`, `openrouter`, ..."]
     name: Annotated[Name | None, "A label for people."] = None
@@ -195,9 +201,10 @@ class ModelInfo(Section):
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ModelEntry(Section):
-    """One deployment (or one for each of its keys). Entries with one `model_name` are balanced.
+    """One deployment (or one for each of its keys). Entries with one `model_name` are balanced. Exactly one of `params` and
+    `provider` is written.
 
-    Exactly one of `params` and `provider` is written; once loaded, `params` is always there and `provider` never is.
+    Once loaded, `params` is always there and `provider` never is.
     """
 
     model_name: Annotated[Name, "What clients call it."]

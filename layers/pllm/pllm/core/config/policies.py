@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, get_args
 
-from pllm.core.config.kinds import Count, Duration, Flag, Money, Name, Names, Size, Text, Texts, Url, one_of
+from pllm.core.config.kinds import Count, Duration, Flag, Money, Name, Names, NotEmpty, Size, Text, Texts, Url, one_of
 from pllm.core.config.section import CREDENTIAL, Section
 
 OnStateError = Literal["open", "closed"]
@@ -104,10 +104,10 @@ class OidcIssuer(Section):
     """Callers with a token of an identity provider."""
 
     issuer: Annotated[Url, "The token's `iss`."]
-    audience: Annotated[Texts, "Accepted `aud`, at least one."]
+    audience: Annotated[Texts, NotEmpty(), "Accepted `aud`, at least one."]
     jwks_url: Annotated[Url | None, "Where the signing keys are. Default: what the issuer's discovery document says."] = None
     algorithms: Annotated[
-        tuple[Annotated[SigningAlgorithm, one_of(get_args(SigningAlgorithm))], ...], "Accepted signing algorithms."
+        tuple[Annotated[SigningAlgorithm, one_of(get_args(SigningAlgorithm))], ...], NotEmpty(), "Accepted signing algorithms."
     ] = ("RS256",)
     user_claim: Annotated[Text, "Claim that names the caller."] = "sub"
     team_claim: Annotated[Text | None, "Claim that names the team."] = None

@@ -8,7 +8,6 @@ from pllm.core.config.kinds import url_problem
 from pllm.core.config.model_entry import ModelEntry
 from pllm.core.config.plain import map_texts, to_plain
 from pllm.core.config.problem import ConfigError, ConfigProblem, Path, dotted
-from pllm.core.config.references import check_references
 from pllm.core.config.schema import Config
 
 
@@ -130,6 +129,8 @@ def _recheck(before: Config, after: Config, file: str) -> list[ConfigProblem]:
     """Names that came out of variables were not known when the file was checked. Rare, so it costs nothing otherwise."""
     if _all_names(before) == _all_names(after):
         return []
+    from pllm.core.config.references import check_references
+
     findings = check_references(to_plain(after))
     problems = [ConfigProblem(file, 0, 0, item.path, item.message, item.suggestion, item.severity) for item in findings]
     if any(problem.severity == "error" for problem in problems):

@@ -147,7 +147,10 @@ class Route(Section):
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Config(Section):
-    """Everything. Strings may still hold `${NAME}`: `resolve` fills them in."""
+    """All sections; only `model_list` must be there.
+
+    Texts may still hold `${NAME}`: `resolve` fills them in.
+    """
 
     model_list: Annotated[tuple[ModelEntry, ...], "What clients may call."]
     model_aliases: Annotated[Mapping[Name, Names], "A name for several models."] = field(default_factory=dict)

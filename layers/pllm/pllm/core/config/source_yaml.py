@@ -14,6 +14,7 @@ from pllm.core.config.source import MAX_DEPTH, MAX_VALUES, Document, Mark, Sourc
 
 try:
     import yaml
+    from yaml.events import CollectionEndEvent, CollectionStartEvent, Event
     from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 except ImportError:  # pragma: no cover - the cloud functions ship no YAML package
     raise ImportError("reading YAML needs the PyYAML package; give the configuration as JSON, or compiled") from None
@@ -52,8 +53,8 @@ def _loader(text: str) -> Any:
 def read_yaml(text: str, file: str) -> Document:
     """Parse one YAML document. Duplicate keys, foreign tags and self-reference are its problems. Raises SourceError."""
     try:
-        loader = _loader(text)
-        root = loader.get_single_node()
+        _check_depth(text, file)
+        root = _loader(text).get_single_node()
     except yaml.MarkedYAMLError as error:
         raise SourceError([_syntax_problem(error, text, file)]) from None
     except (yaml.YAMLError, RecursionError) as error:
@@ -63,6 +64,16 @@ def read_yaml(text: str, file: str) -> Document:
     builder = _Builder(file)
     data = builder.value(root, ())
     return Document(file, data, builder.keys, builder.values, tuple(builder.problems))
+
+
+def _check_depth(text: str, file: str) -> None:
+    """libyaml's composer recurses in C and takes the process with it when the nesting is absurd; its parser does not."""
+    depth, parser = 0, _loader(text)
+    while parser.check_event():
+        event = parser.get_event()
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise SourceError([problem_at(file, _mark(event), f"nested deeper than {MAX_DEPTH}")])
 
 
 def _syntax_problem(error: "yaml.MarkedYAMLError", text: str, file: str) -> ConfigProblem:
@@ -183,8 +194,9 @@ class _Builder:
         self.problems.append(problem_at(self.file, _mark(node), message, suggestion, path))
 
 
-def _mark(node: Node) -> Mark:
-    return Mark(node.start_mark.line + 1, node.start_mark.column + 1)
+def _mark(place: "Node | Event") -> Mark:
+    mark = place.start_mark
+    return Mark(mark.line + 1, mark.column + 1) if mark else Mark(1, 1)
 
 
 def _plain_value(text: str) -> Any:

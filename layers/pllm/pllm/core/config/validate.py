@@ -50,7 +50,8 @@ def _words(error: dict[str, Any], path: Path) -> tuple[str, str]:
     where = f"'{dotted(path)}': " if path else ""
     if kind == "value_error":
         said = str(error["ctx"]["error"])
-        return where + (_UNQUOTED_MESSAGE if is_secret_path(path) else said), ""
+        about_key = error["loc"][-1:] == ("[key]",)
+        return where + (_UNQUOTED_MESSAGE if is_secret_path(path) and not about_key else said), ""
     wanted = "a mapping" if kind in ("dataclass_type", "mapping_type", "dict_type") else "a list"
     got = "something else" if is_secret_path(path) else show(value)
     return f"{where}expected {wanted}, got {got}", ""

@@ -46,7 +46,8 @@ class ModelProfile:
     """Capabilities and prices of one model as its provider serves it.
 
     The defaults describe an unknown model: everything the dialect can say is passed on, nothing is claimed, and the
-    provider is the judge. `refused_params` names request fields (OpenAI Chat spelling) that the model is known to refuse.
+    provider is the judge. `supports_system_in_messages`: a system message may stand in the middle of a conversation.
+    `refused_params` names request fields (OpenAI Chat spelling) that the model is known to refuse.
     """
 
     mode: Literal["chat", "completion", "embedding", "image", "speech", "transcription", "moderation", "rerank"] = "chat"
@@ -60,6 +61,7 @@ class ModelProfile:
     supports_tools: bool = True
     supports_tool_choice_any: bool = True
     supports_prefill: bool = True
+    supports_system_in_messages: bool = False
     supports_cache_marks: bool = True
     supports_temperature_with_top_p: bool = True
     max_stop_sequences: int | None = None

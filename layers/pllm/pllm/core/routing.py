@@ -19,19 +19,23 @@ class Catalogue:
     disabled: Mapping[str, str] = field(default_factory=dict)
 
     def names(self) -> list[str]:
-        """Models first, then aliases, both in the order of the configuration."""
-        return [*self.models, *(name for name in self.aliases if name not in self.models)]
+        """What can be asked for: models first, then aliases, both in the order of the configuration."""
+        return [*self.models, *(name for name in self.aliases if name not in self.models and self._members(name))]
 
     def resolve(self, name: str) -> tuple[str, ...]:
         """The models behind a name. Raises MODEL_NOT_FOUND naming near matches, or UNAVAILABLE for a disabled one."""
         if name in self.models:
             return (name,)
-        members = tuple(model for model in self.aliases.get(name, ()) if model in self.models)
-        if members:
+        if members := self._members(name):
             return members
         if name in self.disabled:
             raise GatewayError(ErrorKind.UNAVAILABLE, f"Model {name!r} is configured but not usable: {self.disabled[name]}")
+        if name in self.aliases:
+            raise GatewayError(ErrorKind.UNAVAILABLE, f"None of the models behind {name!r} is usable.")
         raise self._not_found(name)
+
+    def _members(self, alias: str) -> tuple[str, ...]:
+        return tuple(model for model in self.aliases.get(alias, ()) if model in self.models)
 
     def _not_found(self, name: str) -> GatewayError:
         near = get_close_matches(name, self.names(), n=3, cutoff=0.5)

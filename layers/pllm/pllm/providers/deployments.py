@@ -1,0 +1,161 @@
+"""From configuration entries to deployments: which provider, at which address, with which credential.
+
+An entry with several keys is several deployments, each with its own breaker, latency and limits.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from pllm.core.config import apply_model_info, split_model
+from pllm.core.config.model_entry import ModelEntry, Params
+from pllm.core.config.schema import Config
+from pllm.core.deployment import Deployment
+from pllm.core.profile import ModelProfile
+from pllm.core.routing import Catalogue
+from pllm.core.secret import Secret
+from pllm.providers.base import ProviderRow
+from pllm.providers.registry import Registry
+
+ProfileOf = Callable[[str, str], ModelProfile]
+"""(provider, model) -> what is known of it; an unknown model gets the permissive default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The catalogue of a configuration. `notes` say, in plain words, what was left out and why."""
+
+    catalogue: Catalogue
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Builder:
+    registry: Registry
+    variables: Mapping[str, str]
+    profile_of: ProfileOf
+    models: dict[str, list[Deployment]] = field(default_factory=dict)
+    disabled: dict[str, str] = field(default_factory=dict)
+    taken: dict[str, int] = field(default_factory=dict)
+
+    def add(self, entry: ModelEntry) -> None:
+        if not entry.enabled:
+            self.disabled.setdefault(entry.model_name, "it is switched off, or a variable that it needs is not set.")
+            return
+        row, model = provider_of(entry.served, self.registry)
+        keys = _keys(entry.served, row, self.variables)
+        if not keys and row.key_required:
+            self.disabled.setdefault(entry.model_name, f"no credential was found; {row.title} takes one in {row.key_env}.")
+            return
+        if row.base_url is None and row.kind in ("azure", "keyed") and entry.served.api_base is None:
+            self.disabled.setdefault(entry.model_name, f"{row.title} needs an 'api_base'.")
+            return
+        credentials: list[tuple[str, Secret | None]] = [*keys] or [("", None)]
+        for label, key in credentials:
+            self.models.setdefault(entry.model_name, []).append(self._deployment(entry, row, model, label, key))
+
+    def _deployment(self, entry: ModelEntry, row: ProviderRow, model: str, label: str, key: Secret | None) -> Deployment:
+        params = entry.served
+        return Deployment(
+            id=self._id(entry, row, model, label),
+            model_name=entry.model_name,
+            provider=row.name,
+            model=model,
+            dialects=_dialects(params, row),
+            api_base=params.api_base,
+            api_key=key,
+            api_version=params.api_version,
+            organization=params.organization,
+            region=params.region,
+            project=params.project,
+            location=params.location,
+            headers=params.headers,
+            defaults=params.defaults,
+            profile=apply_model_info(self.profile_of(row.name, model), entry.model_info),
+            timeout_s=entry.timeout,
+            stream_idle_timeout_s=entry.stream_idle_timeout,
+            rpm=entry.rpm,
+            tpm=entry.tpm,
+            max_parallel=entry.max_parallel,
+            priority=entry.priority,
+            weight=entry.weight,
+            tags=entry.tags,
+        )
+
+    def _id(self, entry: ModelEntry, row: ProviderRow, model: str, label: str) -> str:
+        """Made of what the entry says, not of where it stands: moving an entry must not swap two deployments' state."""
+        place = entry.served.region or entry.served.location or _host(entry.served.api_base)
+        name = entry.id or f"{entry.model_name}@{row.name}/{model}" + (f"@{place}" if place else "")
+        name += f"#{label}" if label else ""
+        self.taken[name] = self.taken.get(name, 0) + 1
+        return name if self.taken[name] == 1 else f"{name}~{self.taken[name]}"
+
+
+def build(config: Config, registry: Registry, variables: Mapping[str, str], profile_of: ProfileOf) -> Built:
+    """Every deployment of a resolved configuration. `variables`: the environment and the provider-keys secret, merged."""
+    builder = _Builder(registry, variables, profile_of)
+    for entry in config.model_list:
+        builder.add(entry)
+    disabled = {name: why for name, why in builder.disabled.items() if name not in builder.models}
+    catalogue = Catalogue(
+        models={name: tuple(deployments) for name, deployments in builder.models.items()},
+        aliases=dict(config.model_aliases),
+        disabled=disabled,
+    )
+    return Built(catalogue, tuple(f"model {name!r} is not served: {why}" for name, why in disabled.items()))
+
+
+def provider_of(params: Params, registry: Registry) -> tuple[ProviderRow, str]:
+    """The row that serves an entry, and the provider's own name for the model.
+
+    In this order: an explicit `provider`; a provider whose own host `api_base` names (then the model keeps a prefix that is
+    not the provider's: OpenRouter's "openai/gpt-4-turbo"); the prefix of `model`; with an unknown `api_base`, any
+    OpenAI-compatible server; OpenAI.
+    """
+    prefix, rest = split_model(params.model)
+    by_prefix = registry.get(prefix) if prefix else None
+    explicit = registry.get(params.provider) if params.provider else None
+    row = explicit or _by_host(params.api_base, registry) or by_prefix
+    if row is not None:
+        return row, rest if by_prefix is row else params.model
+    fallback = registry.get("compatible" if params.api_base else "openai")
+    assert fallback is not None
+    return fallback, params.model
+
+
+def _by_host(api_base: str | None, registry: Registry) -> ProviderRow | None:
+    host = _host(api_base)
+    if not host:
+        return None
+    own = (row for row in registry.rows if row.base_url and _host(row.base_url) == host)
+    return next(own, registry.get("azure") if host.endswith((".openai.azure.com", ".services.ai.azure.com")) else None)
+
+
+def _host(url: str | None) -> str:
+    return (urlsplit(url).netloc or "") if url else ""
+
+
+def _dialects(params: Params, row: ProviderRow) -> tuple[str, ...]:
+    if params.dialects:
+        return params.dialects
+    own = params.api_base is None or (row.base_url is not None and _host(params.api_base) == _host(row.base_url))
+    return row.dialects if own or row.kind == "azure" else row.dialects[:1]
+
+
+def _keys(params: Params, row: ProviderRow, variables: Mapping[str, str]) -> list[tuple[str, Secret]]:
+    """(label, key) of each credential. A label tells keys of one entry apart without telling anything of the key."""
+    if params.api_key:
+        several = len(params.api_key) > 1
+        return [(str(n) if several else "", Secret(key)) for n, key in enumerate(params.api_key, start=1)]
+    if row.key_env is None:
+        return []
+    found = [(_label(name, row.key_env), name) for name in _named(row.key_env, variables)]
+    return [(label, Secret(variables[name])) for label, name in sorted(found)]
+
+
+def _named(prefix: str, variables: Iterable[str]) -> list[str]:
+    return [name for name in variables if name == prefix or name.startswith(f"{prefix}_")]
+
+
+def _label(name: str, prefix: str) -> str:
+    return name[len(prefix) :].lstrip("_").lower()

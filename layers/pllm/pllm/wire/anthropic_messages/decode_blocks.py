@@ -76,7 +76,7 @@ class BlockReader:
         return Opaque(DIALECT, kind, block) if part is None else part
 
     def text(self, block: JsonObject, path: str) -> Text:
-        said = fields.text(block.get("text"), f"{path}.text")
+        said = fields.string(block.get("text"), f"{path}.text")
         citations = tuple(
             read_citation(fields.mapping(raw, f"{path}.citations[{number}]"))
             for number, raw in enumerate(fields.sequence(block.get("citations") or [], f"{path}.citations"))
@@ -110,13 +110,13 @@ class BlockReader:
             case "file":
                 return FileId(fields.named(source.get("file_id"), f"{path}.source.file_id"))
             case "text" if not image:
-                words = fields.text(source.get("data"), f"{path}.source.data")
+                words = fields.string(source.get("data"), f"{path}.source.data")
                 return Inline(words.encode("utf-8", "surrogatepass"), "text/plain")
             case _:
                 return None
 
     def _thinking(self, block: JsonObject, path: str) -> Thinking:
-        said = fields.text(block.get("thinking"), f"{path}.thinking")
+        said = fields.string(block.get("thinking"), f"{path}.thinking")
         signature = fields.optional_text(block.get("signature"), f"{path}.signature")
         self.keep_unknown(block, path, ("type", "thinking", "signature"))
         if not signature:
@@ -199,6 +199,6 @@ def cache_mark(block: JsonObject, path: str) -> CacheMark | None:
 
 def _bytes(value: Any, path: str) -> bytes:
     try:
-        return base64.b64decode(fields.text(value, path), validate=True)
+        return base64.b64decode(fields.string(value, path), validate=True)
     except (binascii.Error, ValueError):
         raise invalid(f"'{path}' is not valid base64.", path) from None

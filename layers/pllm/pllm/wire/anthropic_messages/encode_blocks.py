@@ -58,6 +58,8 @@ class BlockWriter:
 
     def message(self, message: Message) -> JsonObject:
         path = message.path or "messages"
+        if message.name:
+            self._report.dropped(f"{path}.name")
         return {"role": message.role, "content": [self._block(part, path) for part in message.parts]}
 
     def text(self, text: Text) -> JsonObject:

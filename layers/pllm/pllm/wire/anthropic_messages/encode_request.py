@@ -1,18 +1,18 @@
 """A neutral request, to the body of an Anthropic Messages request."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from pllm.core.errors import invalid
 from pllm.core.jsontext import JsonObject, dumps
-from pllm.wire.anthropic_messages.defaults import with_defaults
 from pllm.wire.anthropic_messages.encode_blocks import BlockWriter, own_thinking_only
 from pllm.wire.anthropic_messages.encode_tools import forces_a_tool, tool_fields
 from pllm.wire.anthropic_messages.parameters import other_fields, output_extras, strip_refused
 from pllm.wire.anthropic_messages.report import Report
 from pllm.wire.anthropic_messages.structured import plan_shape
-from pllm.wire.anthropic_messages.thinking import Plan, fit_tokens, plan_thinking, sampling
+from pllm.wire.anthropic_messages.thinking import REASONING_PARAMS, Plan, fit_tokens, plan_thinking, sampling
+from pllm.wire.defaults import with_defaults
 from pllm.wire.history import arrange, is_prefill, limit_cache_marks
 from pllm.wire.lane import Encoded, Target, WireRequest
 from pllm.wire.neutral import Message, Request, Text
@@ -56,8 +56,8 @@ def counted_fields(body: Mapping[str, Any], target: Target) -> JsonObject:
 
 
 def _body(request: Request, target: Target) -> tuple[JsonObject, Report, str | None]:
-    request, defaulted = with_defaults(request, target.defaults)
-    report, profile = Report(target, defaulted), target.profile
+    asked, request = request, with_defaults(request, target.defaults)
+    report, profile = Report(target, _filled(asked, request)), target.profile
     turns = _turns(request, target, report)
     request, lost_marks = limit_cache_marks(
         replace(request, messages=turns), MOST_CACHE_MARKS if profile.supports_cache_marks else 0
@@ -78,6 +78,13 @@ def _body(request: Request, target: Target) -> tuple[JsonObject, Report, str | N
     _check_prefill(request, target, plan, report)
     strip_refused(body, target, report)
     return body, report, shape.tool.name if shape.tool else None
+
+
+def _filled(asked: Request, filled: Request) -> frozenset[str]:
+    """The parameters that came from the configuration, under the names a report uses."""
+    names = {field.name for field in fields(Request) if getattr(asked, field.name) != getattr(filled, field.name)}
+    names |= filled.extras.keys() - asked.extras.keys()
+    return frozenset(names | REASONING_PARAMS if "reasoning" in names else names)
 
 
 def _turns(request: Request, target: Target, report: Report) -> tuple[Message, ...]:

@@ -1,48 +1,36 @@
-"""Reading a client's JSON with the dotted path of what is wrong in every complaint."""
+"""What reading a Messages request needs beyond the shared typed readers."""
 
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from pllm.core.errors import invalid
-from pllm.core.jsontext import JsonObject
+from pllm.core.jsontext import Json
+from pllm.wire.fields import boolean, mapping, sequence, string
+from pllm.wire.fields import number as any_number
+
+__all__ = ["flag", "mapping", "named", "number", "optional_text", "refuse", "sequence", "string", "whole"]
 
 
 def refuse(path: str, wanted: str) -> NoReturn:
     raise invalid(f"'{path}' must be {wanted}.", path)
 
 
-def text(value: Any, path: str) -> str:
-    return value if isinstance(value, str) else refuse(path, "a string")
+def optional_text(value: Json, path: str) -> str | None:
+    return None if value is None else string(value, path)
 
 
-def optional_text(value: Any, path: str) -> str | None:
-    return None if value is None else text(value, path)
-
-
-def named(value: Any, path: str) -> str:
+def named(value: Json, path: str) -> str:
     return value if isinstance(value, str) and value else refuse(path, "a non-empty string")
 
 
-def flag(value: Any, path: str) -> bool | None:
-    return value if value is None or isinstance(value, bool) else refuse(path, "true or false")
+def flag(value: Json, path: str) -> bool | None:
+    return None if value is None else boolean(value, path)
 
 
-def whole(value: Any, path: str, least: int) -> int:
+def whole(value: Json, path: str, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         refuse(path, f"a whole number of at least {least}")
     return value
 
 
-def number(value: Any, path: str) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        refuse(path, "a number")
-    return float(value)
-
-
-def mapping(value: Any, path: str) -> JsonObject:
-    return value if isinstance(value, dict) else refuse(path, "an object")
-
-
-def sequence(value: Any, path: str) -> list[Any]:
-    return value if isinstance(value, list) else refuse(path, "a list")
+def number(value: Json, path: str) -> float | None:
+    return None if value is None else any_number(value, path)

@@ -77,8 +77,8 @@ def _default_thinking(effort: str, edited: JsonObject, target: Target) -> Plan:
     """A default gives way where thinking would clash with what the client did say."""
     choice = edited.get("tool_choice")
     forced = isinstance(choice, dict) and choice.get("type") in ("any", "tool")
-    if forced or edited.get("temperature", 1) != 1 or edited.get("top_k") is not None:
+    if edited.get("temperature", 1) != 1 or edited.get("top_k") is not None:
         return Plan()
     asked = Request("", (), reasoning=Reasoning(effort=effort))
     report = Report(target, frozenset({"reasoning_effort"}))
-    return plan_thinking(asked, target.profile, (), report, forced_tool=False)
+    return plan_thinking(asked, target.profile, (), report, forced_tool=forced)

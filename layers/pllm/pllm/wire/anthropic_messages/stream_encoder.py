@@ -24,7 +24,6 @@ from pllm.wire.neutral import (
     Ping,
     RefusalDelta,
     Start,
-    ToolCallStart,
     Usage,
     UsageUpdate,
 )
@@ -47,7 +46,6 @@ class StreamEncoder:
         self._said_usage: Usage | None = None
         self._finish: Finish | None = None
         self._refused: str | None = None
-        self._called = False
 
     def feed(self, events: Iterable[Event]) -> bytes:
         for event in events:
@@ -82,7 +80,6 @@ class StreamEncoder:
                 self._refused = (self._refused or "") + text
             case _:
                 self._start(Start())
-                self._called = self._called or isinstance(event, ToolCallStart)
                 self._queue.take(event)
 
     def _start(self, start: Start) -> None:
@@ -102,7 +99,7 @@ class StreamEncoder:
             return
         self._start(Start())
         self._queue.finish()
-        delta = ending_of(self._finish.reason, self._finish.stop_sequence, self._refused, self._called)
+        delta = ending_of(self._finish.reason, self._finish.stop_sequence, self._refused)
         self._write("message_delta", {"delta": delta, "usage": self._final_usage()})
         self._out.append(_STOP)
 

@@ -4,7 +4,8 @@ Rules, all reported where they change what the client asked:
 - A named effort becomes `output_config.effort` on models that think adaptively, a token budget on those that take one.
 - A budget is at least 1,024 tokens. One made from an effort gives way to the client's max_tokens, down to 1,024; if not
   even that fits, max_tokens is raised by 1,024. A budget the client named itself must fit, or it is a 400.
-- Thinking excludes a forced tool, prefill, temperature other than 1, top_k, and top_p under 0.95: each a 400, or dropped.
+- Thinking excludes prefill, temperature other than 1, top_k, and top_p under 0.95, and on a budget a tool that must be
+  called: each a 400, or dropped.
 - A budgeted tool loop whose last call came without its thinking cannot go on thinking: it goes on without, and says so.
 """
 
@@ -21,6 +22,7 @@ MIN_BUDGET_TOKENS = 1024
 _BUDGET_OF_EFFORT = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 32768, "max": 65536}
 _EFFORTS = ("low", "medium", "high", "xhigh", "max")
 _PARAM = {"chat": "reasoning_effort", "responses": "reasoning.effort", "messages": "thinking"}
+REASONING_PARAMS = frozenset(_PARAM.values())
 
 UNKNOWN_MODEL_MAX_TOKENS = 4096
 MOST_DEFAULT_TOKENS = 32_000
@@ -57,10 +59,10 @@ def plan_thinking(
         return Plan()
     if request.dialect == "messages" and reasoning.enabled is None:
         return Plan(effort=_effort(reasoning, report, param))
-    if forced_tool:
-        report.unsupported(param, "thinking cannot be combined with a tool that must be called.")
-        return Plan()
     if _is_budgeted(reasoning, profile):
+        if forced_tool:
+            report.unsupported(param, "it cannot think on a budget where a tool must be called.")
+            return Plan()
         return _budgeted(reasoning, turns, report, param)
     return Plan(_config("adaptive", reasoning), _effort(reasoning, report, param))
 

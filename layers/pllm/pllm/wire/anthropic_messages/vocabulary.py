@@ -1,10 +1,10 @@
 """Anthropic's words for the neutral ones, both ways: finish reasons, usage, service tiers, citations, cache marks."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pllm.core.jsontext import JsonObject
-from pllm.wire.neutral import CacheMark, Choice, Citation, FinishReason, Part, Refusal, ToolCall, Usage
+from pllm.wire.neutral import CacheMark, Choice, Citation, FinishReason, Refusal, Usage
 
 DIALECT = "messages"
 ORIGIN = "anthropic"
@@ -39,15 +39,14 @@ def finish_reason(stop_reason: object) -> FinishReason:
 def ending(choice: Choice) -> JsonObject:
     """stop_reason, stop_sequence and, where the model refused in words, stop_details of a finished choice."""
     refused = next((part.text for part in choice.parts if isinstance(part, Refusal)), None)
-    called = any(isinstance(part, ToolCall) for part in choice.parts)
-    return ending_of(choice.finish, choice.stop_sequence, refused, called)
+    return ending_of(choice.finish, choice.stop_sequence, refused)
 
 
-def ending_of(finish: FinishReason, stop_sequence: str | None, refused: str | None, called: bool) -> JsonObject:
-    """Providers that say "stop" beside tool calls, or beside a refusal, are read by what they did (case 13)."""
+def ending_of(finish: FinishReason, stop_sequence: str | None, refused: str | None) -> JsonObject:
+    """A provider that says "stop" beside a refusal, or beside the sequence it stopped at, is read by what it did."""
     reason = _STOP_REASON[finish]
     if reason == "end_turn":
-        reason = "refusal" if refused is not None else "tool_use" if called else "stop_sequence" if stop_sequence else reason
+        reason = "refusal" if refused is not None else "stop_sequence" if stop_sequence else reason
     said: JsonObject = {"stop_reason": reason, "stop_sequence": stop_sequence if reason == "stop_sequence" else None}
     if reason == "refusal":
         said["stop_details"] = {"type": "refusal", "category": None, "explanation": refused}
@@ -58,10 +57,6 @@ def refusal_text(details: object) -> str | None:
     """The model's own words for declining, where `stop_details` holds any."""
     explanation = details.get("explanation") if isinstance(details, dict) else None
     return explanation if isinstance(explanation, str) and explanation else None
-
-
-def refusals(parts: Iterable[Part]) -> str:
-    return "".join(part.text for part in parts if isinstance(part, Refusal))
 
 
 # --- Usage (case 15) ----------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ def encode(request: Request, target: Target) -> GeminiEncoded:
         query="alt=sse" if request.stream else "",
         headers=headers,
     )
-    return GeminiEncoded(call, losses.dropped, losses.emulated, hidden_tool, request.n)
+    return GeminiEncoded(call, dropped=losses.dropped, emulated=losses.emulated, hidden_tool=hidden_tool, candidates=request.n)
 
 
 def resource(model: str) -> str:

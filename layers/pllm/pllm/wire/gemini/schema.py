@@ -95,9 +95,9 @@ def carry(schema: Mapping[str, Any], path: str) -> Carried:
     """`schema` in the form that keeps most of its meaning. Raises GatewayError(400) when neither form can hold it."""
     try:
         adapted = for_gemini(schema, path)
-    except GatewayError:
+    except GatewayError as error:
         documented = _constants_as_enums(dict(schema), path)
-        if not _is_documented(documented, path):
+        if error.code != "recursive_schema" or not _is_documented(documented, path):
             raise
         return Carried(documented, True, ())
     if adapted.notes:

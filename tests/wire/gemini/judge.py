@@ -6,13 +6,15 @@ from importlib.resources import files
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from google.genai import types
 
+from pllm.core.errors import GatewayError
 from pllm.core.jsontext import JsonObject
 from pllm.core.profile import ModelProfile
 from pllm.wire.gemini import upstream
 from pllm.wire.lane import Encoded, Quirks, Target
-from pllm.wire.neutral import Message, Request, Text
+from pllm.wire.neutral import Message, Request, Text, Tool
 
 LEVEL = ModelProfile(thinking="level", can_disable_thinking=False, known=True)
 BUDGET = ModelProfile(thinking="budget", known=True)
@@ -83,3 +85,25 @@ def answers(answer: JsonObject) -> JsonObject:
     """A provider's answer made by a test: google-genai must take it before we do."""
     types.GenerateContentResponse.model_validate_json(json.dumps(answer))
     return answer
+
+
+OBJECT: JsonObject = {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]}
+LOOK, FIND = Tool("look", "Looks.", OBJECT), Tool("find", None, OBJECT)
+DROP = target(drop_unsupported=True)
+
+
+def refused(request: Request, to: Target | None = None) -> GatewayError:
+    with pytest.raises(GatewayError) as caught:
+        upstream.encode(request, to or target())
+    assert caught.value.status == 400
+    return caught.value
+
+
+def config(request: Request, to: Target | None = None) -> JsonObject:
+    found: JsonObject = sent(request, to).get("generationConfig", {})
+    return found
+
+
+def parts(request: Request, turn: int = 0, to: Target | None = None) -> list[JsonObject]:
+    found: list[JsonObject] = sent(request, to)["contents"][turn]["parts"]
+    return found

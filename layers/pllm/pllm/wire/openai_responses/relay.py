@@ -24,6 +24,9 @@ outside: parsing megabytes would hold up every other stream."""
 
 _DONE = b"[DONE]"
 
+# A comment's field name is empty.
+_OTHER_FIELDS = (b"", b"event", b"id", b"retry")
+
 
 class ResponsesRelay:
     """See `wire.lane.Relay`. `response` is the final Response object once the stream has ended whole, for storing."""
@@ -71,8 +74,10 @@ class ResponsesRelay:
         if self._error is not None or self.finished:
             return b""
         written = self._pass_on(self._sse.close())
-        if self._error is None and not self.finished:
-            self._error = broken_stream("it ended without response.completed")
+        if self.response is None:
+            # A last event without its blank line was cut, unless it is the terminal one: the client does not get it.
+            self._error = self._error or broken_stream("it ended without response.completed")
+            return b""
         return written
 
     def fail(self, error: GatewayError) -> bytes:
@@ -107,6 +112,7 @@ class ResponsesRelay:
         """Takes note of one event. Raises GatewayError for one that must not be passed on."""
         data = event.data
         if data is None:
+            _check_comment(event.raw)
             return
         if event.event not in _LOOKED_INTO and len(data) > _MAX_PARSED_BYTES:
             if not (data.startswith(b"{") and data.rstrip().endswith(b"}")):
@@ -160,6 +166,19 @@ def _payload(data: bytes) -> JsonObject:
     if not isinstance(payload, dict):
         raise malformed_upstream("a stream event is not a JSON object")
     return payload
+
+
+def _check_comment(raw: bytes) -> None:
+    """A block without data is a comment. A page or a plain JSON body has no data lines either, and is an error."""
+    if all(not line or line.partition(b":")[0] in _OTHER_FIELDS for line in raw.split(b"\n")):
+        return
+    try:
+        body = loads(raw)
+    except JsonError:
+        body = None
+    if isinstance(body, dict) and body.get("error"):
+        raise reported_error(body)
+    raise malformed_upstream("something else came where an event stream was asked for")
 
 
 def _response_in(data: bytes) -> dict[str, Any] | None:

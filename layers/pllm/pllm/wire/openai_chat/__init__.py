@@ -1,9 +1,32 @@
-"""OpenAI Chat Completions, both as the dialect clients speak to us and as the one that upstreams understand."""
+"""OpenAI Chat Completions, both as the dialect clients speak to us and as the one that upstreams understand.
 
-from pllm.wire.lane import UpstreamWire
+`ChatLane` is the same-dialect lane. `client` and `upstream` translate to and from the neutral form; they load when first
+asked for, since a gateway whose clients and upstreams all speak Chat never translates and need not pay 15 ms at cold start.
+"""
+
+from typing import TYPE_CHECKING
+
 from pllm.wire.openai_chat.lane import ChatLane
-from pllm.wire.openai_chat.upstream import ChatUpstream
 
-upstream: UpstreamWire = ChatUpstream()
+if TYPE_CHECKING:
+    from pllm.wire.lane import ClientWire, UpstreamWire
 
-__all__ = ["ChatLane", "upstream"]
+    client: ClientWire
+    upstream: UpstreamWire
+
+__all__ = ["ChatLane", "client", "upstream"]
+
+
+def __getattr__(name: str) -> "ClientWire | UpstreamWire":
+    if name == "client":
+        from pllm.wire.openai_chat.client import ChatClient
+
+        wire: ClientWire | UpstreamWire = ChatClient()
+    elif name == "upstream":
+        from pllm.wire.openai_chat.upstream import ChatUpstream
+
+        wire = ChatUpstream()
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = wire
+    return wire

@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -66,6 +65,9 @@ def _until(date: str, now: str | None) -> float | None:
 
 
 def _utc(date: str) -> datetime:
+    # Slow to import and hardly ever needed: a cold start does not pay for it.
+    from email.utils import parsedate_to_datetime
+
     parsed = parsedate_to_datetime(date)
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 

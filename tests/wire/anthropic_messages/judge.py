@@ -23,6 +23,9 @@ ENCODED = Encoded(WireRequest("messages", b"", "claude", True))
 BUDGET = ModelProfile(thinking="budget", max_output_tokens=64_000, structured_output="tool", known=True)
 ADAPTIVE = ModelProfile(thinking="adaptive", max_output_tokens=128_000, structured_output="native", known=True)
 
+# The API takes these of the models that have them; the newest SDK no longer types them.
+_SAMPLING = {"temperature": 1, "top_p": 1, "top_k": 10_000}
+
 
 def user(*parts: Part | str, path: str = "messages[0]") -> Message:
     return Message("user", tuple(Text(part) if isinstance(part, str) else part for part in parts), path)
@@ -69,7 +72,10 @@ def check_request(body: JsonObject) -> None:
         if streaming
         else message_create_params.MessageCreateParamsNonStreaming
     )
-    assert _plain(_params(kind).validate_python(body)) == body
+    for name, top in _SAMPLING.items():
+        assert 0 <= body.get(name, 0) <= top
+    known = {name: value for name, value in body.items() if name not in _SAMPLING}
+    assert _plain(_params(kind).validate_python(known)) == known
 
 
 def check_count_request(body: JsonObject) -> None:

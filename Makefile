@@ -33,7 +33,7 @@ SAM_ENV := AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1}
 
 ##@ Everyday
 .PHONY: help setup run test check build bench smoke sam-local lock model node
-help: ## this text
+help: ## explains every target and variable
 	@awk 'BEGIN {FS = ":.*## "} \
 	  /^##@/ {printf "\n%s\n", substr($$0, 5)} \
 	  /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2} \

@@ -1,0 +1,263 @@
+"""infra/template.yaml: what is deployed, who may do what, and what outlives the stack."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cfnlint.api import lint
+from cfnlint.config import ManualArgs
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATE = ROOT / "infra" / "template.yaml"
+Template = dict[str, Any]
+
+FUNCTIONS = ("GatewayFunction", "AdminFunction")
+# The longest that API Gateway waits for an answer that is not streamed.
+BUFFERED_TIMEOUT_S = 29
+GATEWAY_TABLE_ACTIONS = {"dynamodb:GetItem", "dynamodb:Query", "dynamodb:UpdateItem"}
+
+
+def complaints(text: str) -> list[str]:
+    return [str(match) for match in lint(text, config=ManualArgs(regions=["us-east-1", "eu-central-1"]))]
+
+
+def properties(template: Template, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = template["Resources"][name]["Properties"]
+    return found
+
+
+def events(template: Template, function: str) -> dict[str, dict[str, Any]]:
+    return {name: event["Properties"] for name, event in properties(template, function)["Events"].items()}
+
+
+def roles(template: Template) -> list[str]:
+    return [name for name, resource in template["Resources"].items() if resource["Type"] == "AWS::IAM::Role"]
+
+
+def statements(template: Template, role: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Policy name and statement, of conditional policies as well."""
+    for policy in properties(template, role)["Policies"]:
+        chosen = policy["Fn::If"][1] if "Fn::If" in policy else policy
+        for statement in chosen["PolicyDocument"]["Statement"]:
+            yield chosen["PolicyName"], statement
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def test_the_linter_has_nothing_to_say() -> None:
+    assert complaints(TEMPLATE.read_text("utf-8")) == []
+
+
+def test_the_linter_would_see_a_mistake() -> None:
+    broken = TEMPLATE.read_text("utf-8").replace("BillingMode: PAY_PER_REQUEST", "BillingMode: PAY_PER_MONTH")
+    assert any("PAY_PER_MONTH" in complaint for complaint in complaints(broken))
+
+
+@pytest.mark.slow
+def test_sam_accepts_it(sam: Path) -> None:
+    environment = {**os.environ, "AWS_DEFAULT_REGION": "us-east-1", "SAM_CLI_TELEMETRY": "0"}
+    checked = subprocess.run(
+        [sam, "validate", "--lint", "--template", TEMPLATE], capture_output=True, text=True, env=environment, check=False
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_api_is_regional_because_an_edge_endpoint_ends_silent_streams_after_30_seconds(template: Template) -> None:
+    assert properties(template, "Api")["EndpointConfiguration"] == {"Type": "REGIONAL"}
+
+
+def test_every_path_of_the_data_plane_streams(template: Template) -> None:
+    paths = {event["Path"]: event for event in events(template, "GatewayFunction").values()}
+    assert set(paths) == {"/", "/{proxy+}", "/iam/v1/{proxy+}"}
+    assert {event.get("ResponseTransferMode") for event in paths.values()} == {"RESPONSE_STREAM"}
+    assert {event["Method"] for event in paths.values()} == {"ANY"}
+
+
+def test_the_mode_of_each_function_is_the_one_its_events_ask_for(template: Template) -> None:
+    for function in FUNCTIONS:
+        mode = properties(template, function)["Environment"]["Variables"]["LAMBDA_STREAM_MODE"]
+        transfers = {event.get("ResponseTransferMode", "BUFFERED") for event in events(template, function).values()}
+        assert transfers == {{"stream": "RESPONSE_STREAM", "buffered": "BUFFERED"}[mode]}
+
+
+def test_no_event_waits_longer_than_its_function_lives(template: Template) -> None:
+    for function in FUNCTIONS:
+        timeout_ms = properties(template, function)["Timeout"] * 1000
+        for event in events(template, function).values():
+            assert event.get("TimeoutInMillis", 0) <= timeout_ms
+    assert properties(template, "GatewayFunction")["Timeout"] == 900
+    assert properties(template, "AdminFunction")["Timeout"] <= BUFFERED_TIMEOUT_S
+
+
+def test_only_the_iam_paths_ask_for_a_signature(template: Template) -> None:
+    for function in FUNCTIONS:
+        for event in events(template, function).values():
+            if event["Path"].startswith("/iam/"):
+                assert event["Auth"] == {"Authorizer": "AWS_IAM", "InvokeRole": "NONE"}
+            else:
+                assert "Auth" not in event
+
+
+def test_the_control_plane_answers_its_own_paths(template: Template) -> None:
+    paths = {event["Path"] for event in events(template, "AdminFunction").values()}
+    assert paths == {"/v1/admin/{proxy+}", "/api/admin/{proxy+}", "/metrics", "/ui", "/ui/{proxy+}"}
+
+
+def test_no_role_has_a_wildcard_action(template: Template) -> None:
+    for role in roles(template):
+        for policy, statement in statements(template, role):
+            assert all("*" not in action for action in as_list(statement["Action"])), (role, policy)
+            assert statement["Effect"] == "Allow"
+            assert "NotAction" not in statement
+            assert "NotResource" not in statement
+
+
+def test_only_x_ray_which_knows_no_resources_gets_all_of_them(template: Template) -> None:
+    for role in roles(template):
+        for policy, statement in statements(template, role):
+            if "*" in as_list(statement["Resource"]):
+                assert policy == "tracing"
+                assert set(statement["Action"]) == {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+
+
+def test_every_function_has_a_role_and_a_log_group_of_its_own(template: Template) -> None:
+    used_roles = [properties(template, function)["Role"]["Fn::GetAtt"][0] for function in FUNCTIONS]
+    used_groups = [properties(template, function)["LoggingConfig"]["LogGroup"]["Ref"] for function in FUNCTIONS]
+    assert sorted(used_roles) == sorted(roles(template))
+    assert len(set(used_groups)) == len(FUNCTIONS)
+    for role, group in zip(used_roles, used_groups, strict=True):
+        assert properties(template, group)["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+        logging = [statement for policy, statement in statements(template, role) if policy == "logs"]
+        assert [statement["Resource"] for statement in logging] == [{"Fn::GetAtt": [group, "Arn"]}]
+
+
+def test_the_data_plane_may_count_but_not_make_keys_or_configuration(template: Template) -> None:
+    table = [statement for policy, statement in statements(template, "GatewayRole") if policy == "state"]
+    assert {action for statement in table for action in as_list(statement["Action"])} == GATEWAY_TABLE_ACTIONS
+    assert all(statement["Resource"] == {"Fn::GetAtt": ["Table", "Arn"]} for statement in table)
+    [writing] = [statement for statement in table if statement["Action"] == "dynamodb:UpdateItem"]
+    keys = writing["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+    assert keys == ["G#*", "H#*", "U#*"]
+
+
+def test_every_role_reads_one_secret_and_writes_none(template: Template) -> None:
+    for role in roles(template):
+        secret = [statement for policy, statement in statements(template, role) if policy == "provider-keys"]
+        assert [(statement["Action"], statement["Resource"]) for statement in secret] == [
+            ("secretsmanager:GetSecretValue", {"Ref": "ProviderKeys"})
+        ]
+
+
+def test_bedrock_can_be_switched_off_and_is_for_the_data_plane_only(template: Template) -> None:
+    policies = properties(template, "GatewayRole")["Policies"]
+    switched = {policy["Fn::If"][1]["PolicyName"]: policy["Fn::If"][0] for policy in policies if "Fn::If" in policy}
+    assert switched["bedrock"] == "WithBedrock"
+    assert all(not policy.startswith("bedrock") for policy, _ in statements(template, "AdminRole"))
+    [statement] = [statement for policy, statement in statements(template, "GatewayRole") if policy == "bedrock"]
+    kinds = [re.sub(r"\$\{[^}]*\}", "", resource["Fn::Sub"]).split(":", 5)[5] for resource in statement["Resource"]]
+    assert kinds == ["foundation-model/*", "inference-profile/*", "application-inference-profile/*"]
+
+
+def test_the_table_outlives_the_stack_and_can_be_restored(template: Template) -> None:
+    table = template["Resources"]["Table"]
+    assert table["DeletionPolicy"].startswith("Retain")
+    assert table["UpdateReplacePolicy"] == "Retain"
+    settings = table["Properties"]
+    assert settings["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert settings["DeletionProtectionEnabled"] == {"Ref": "TableDeletionProtection"}
+    assert settings["SSESpecification"] == {"SSEEnabled": True}
+    assert settings["BillingMode"] == "PAY_PER_REQUEST"
+    assert settings["TimeToLiveSpecification"] == {"AttributeName": "exp", "Enabled": True}
+    assert [key["AttributeName"] for key in settings["KeySchema"]] == ["PK", "SK"]
+
+
+def test_the_master_key_is_generated_strong_and_kept_out_of_the_template(template: Template) -> None:
+    generated = properties(template, "ProviderKeys")["GenerateSecretString"]
+    assert json.loads(generated["SecretStringTemplate"]) == {}
+    assert generated["GenerateStringKey"] == "PLLM_MASTER_KEY"
+    # Letters and digits: 62 to the power of 48 is more than 256 bits.
+    assert generated["PasswordLength"] >= 43
+    assert generated["ExcludePunctuation"] is True
+    variables = [
+        name for function in FUNCTIONS for name in properties(template, function).get("Environment", {}).get("Variables", {})
+    ]
+    assert not any(re.search("KEY|TOKEN|PASSWORD", name) for name in variables)
+
+
+def test_the_outputs_are_what_a_newcomer_needs(template: Template) -> None:
+    outputs = template["Outputs"]
+    assert {"Url", "SecretName", "FetchKey"} <= set(outputs)
+    assert outputs["Url"]["Value"]["Fn::Sub"].endswith("/${StageName}/v1")
+    assert outputs["SecretName"]["Value"]["Fn::Sub"] == properties(template, "ProviderKeys")["Name"]["Fn::Sub"]
+
+
+def test_the_line_that_fetches_the_key_prints_it_and_nothing_else(template: Template) -> None:
+    line = template["Outputs"]["FetchKey"]["Value"]["Fn::Sub"][0]
+    assert "\n" not in line
+    fetch, extract = line.split(" | ")
+    assert fetch.startswith("aws secretsmanager get-secret-value ")
+    assert "--query SecretString --output text" in fetch
+    secret = json.dumps({"OPENAI_API_KEY": "sk-other", "PLLM_MASTER_KEY": "the-key"})
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    printed = subprocess.run(["sh", "-c", extract], input=secret, capture_output=True, text=True, env=environment, check=True)
+    assert printed.stdout == "the-key\n"
+
+
+def test_the_stack_id_gives_the_secret_a_name_that_is_free_again_after_a_deletion(template: Template) -> None:
+    [_, names] = properties(template, "ProviderKeys")["Name"]["Fn::Sub"]
+    stack_id = "arn:aws:cloudformation:us-east-1:123456789012:stack/my-gate-way/51af3dc0-da77-11e4-872e-1234567db123"
+    assert evaluate(names["Id"], stack_id) == "1234567db123"
+
+
+def evaluate(expression: Any, stack_id: str) -> Any:
+    """The value of a CloudFormation expression of Select, Split and the stack's id."""
+    if not isinstance(expression, dict):
+        return expression
+    [(function, arguments)] = expression.items()
+    if function == "Ref":
+        assert arguments == "AWS::StackId"
+        return stack_id
+    first, second = (evaluate(argument, stack_id) for argument in arguments)
+    return second.split(first) if function == "Fn::Split" else second[first]
+
+
+def test_snapstart_asks_for_a_runtime_that_has_it(template: Template) -> None:
+    rule = template["Rules"]["SnapStartNeedsPython312"]
+    assert {"Fn::Equals": [{"Ref": "Runtime"}, "python3.11"]} in rule["RuleCondition"]["Fn::And"]
+    gateway = properties(template, "GatewayFunction")
+    assert gateway["SnapStart"]["ApplyOn"] == {"Fn::If": ["WithSnapStart", "PublishedVersions", "None"]}
+    assert gateway["AutoPublishAlias"] == "live"
+
+
+def test_a_new_layer_publishes_a_new_version(template: Template) -> None:
+    gateway = properties(template, "GatewayFunction")
+    assert gateway["AutoPublishAliasAllProperties"] is True
+    for layer in template["Globals"]["Function"]["Layers"]:
+        assert properties(template, layer["Ref"])["PublishLambdaVersion"] is True
+
+
+def test_the_interpreter_that_runs_the_tests_is_one_that_can_be_deployed(template: Template) -> None:
+    runtime = template["Parameters"]["Runtime"]
+    assert runtime["Default"] == "python3.13"
+    assert f"python{sys.version_info.major}.{sys.version_info.minor}" in runtime["AllowedValues"]
+
+
+def test_every_variable_the_template_sets_is_documented(template: Template) -> None:
+    page = ROOT / "docs" / "environment.md"
+    variables = dict(template["Globals"]["Function"]["Environment"]["Variables"])
+    for function in FUNCTIONS:
+        variables |= properties(template, function)["Environment"]["Variables"]
+    text = page.read_text("utf-8")
+    assert [name for name in variables if f"`{name}`" not in text] == []
+
+
+def test_every_parameter_says_what_it_is_for(template: Template) -> None:
+    assert [name for name, parameter in template["Parameters"].items() if not parameter.get("Description")] == []

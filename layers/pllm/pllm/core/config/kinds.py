@@ -6,6 +6,7 @@ A kind is metadata in an `Annotated` type; pydantic asks it for a validator, the
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Annotated, Any
 
 from pllm.core.config.units import parse_duration, parse_size, parse_usd, show
@@ -13,6 +14,7 @@ from pllm.core.config.units import parse_duration, parse_size, parse_usd, show
 _TRUE = frozenset({"true", "yes", "on"})
 _FALSE = frozenset({"false", "no", "off"})
 _PADDED = re.compile(r"[-+]?0[0-9_]+", re.ASCII)
+_LARGEST = 2**63 - 1  # what a table's counters are kept well within
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
 
 
@@ -140,6 +142,8 @@ def _whole(low: int, high: int | None = None) -> Callable[[object], int]:
             raise ValueError(f"expected {wanted}, got {show(value)}")
         if value < low or (high is not None and value > high):
             raise ValueError(f"expected {wanted}, got {value}")
+        if value > _LARGEST:
+            raise ValueError(f"{value} is beyond all measure; leave the key out for no limit")
         return value
 
     return parse
@@ -154,7 +158,7 @@ def _real(low: float, high: float | None = None, *, above: bool = False) -> Call
         _refuse_text(value, wanted)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"expected {wanted}, got {show(value)}")
-        if value < low or (above and value == low) or (high is not None and value > high) or value != value:
+        if value < low or (above and value == low) or (high is not None and value > high) or not isfinite(value):
             raise ValueError(f"expected {wanted}, got {value:g}")
         return float(value)
 
@@ -235,7 +239,7 @@ Url = Annotated[str, Reads("address", _url)]
 Flag = Annotated[bool, Reads("true / false", _flag)]
 Count = Annotated[int, Reads("whole number, at least 1", _whole(1))]
 Index = Annotated[int, Reads("whole number, at least 0", _whole(0))]
-Integer = Annotated[int, Reads("whole number", _whole(-(2**63), 2**63 - 1))]
+Integer = Annotated[int, Reads("whole number", _whole(-_LARGEST))]
 Weight = Annotated[float, Reads("number, at least 0", _real(0))]
 Ratio = Annotated[float, Reads("number above 0, up to 1", _real(0, 1, above=True))]
 Probability = Annotated[float, Reads("number from 0 to 1", _real(0, 1))]

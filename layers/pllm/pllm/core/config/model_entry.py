@@ -17,6 +17,7 @@ from pllm.core.config.kinds import (
     Names,
     Object,
     Objects,
+    OneOrMany,
     Penalty,
     Price,
     Probability,
@@ -35,6 +36,9 @@ Dialect = Literal["chat", "messages", "responses", "converse", "gemini"]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Verbosity = Literal["low", "medium", "high"]
 Modality = Literal["text", "image", "audio", "file"]
+
+Dialects = Annotated[tuple[Annotated[Dialect, one_of(get_args(Dialect))], ...], OneOrMany()]
+Modalities = Annotated[tuple[Annotated[Modality, one_of(get_args(Modality))], ...], OneOrMany()]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -109,7 +113,7 @@ class Params(RequestDefaults):
         default_factory=dict
     )
     dialects: Annotated[
-        tuple[Annotated[Dialect, one_of(get_args(Dialect))], ...],
+        Dialects,
         "Dialects that a custom `api_base` speaks. Default: the provider's chat dialect only.",
     ] = ()
 
@@ -142,7 +146,7 @@ class ProviderForm(RequestDefaults):
     credentials: Annotated[Text | None, CREDENTIAL, "As `params.credentials`."] = None
     headers: Annotated[Mapping[HeaderName, HeaderValue], CREDENTIAL, "As `params.headers`."] = field(default_factory=dict)
     dialects: Annotated[
-        tuple[Annotated[Dialect, one_of(get_args(Dialect))], ...],
+        Dialects,
         "As `params.dialects`.",
     ] = ()
 
@@ -170,7 +174,7 @@ class ModelInfo(Section):
     supports_prompt_caching: Annotated[Flag | None, "Whether cache marks may be sent."] = None
     supports_assistant_prefill: Annotated[Flag | None, "Whether the conversation may end with an assistant message."] = None
     modalities: Annotated[
-        tuple[Annotated[Modality, one_of(get_args(Modality))], ...] | None,
+        Modalities | None,
         "What may be sent, all of it; goes before supports_*.",
     ] = None
     thinking: Annotated[

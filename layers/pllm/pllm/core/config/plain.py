@@ -38,7 +38,8 @@ def from_plain(cls: type[S], data: Mapping[str, Any]) -> S:
 def map_texts(value: Any, change: Callable[[str], str]) -> Any:
     """The value with every text in it changed (mapping keys are names and stay). What does not change is shared."""
     if isinstance(value, str):
-        return value if isinstance(value, Enum) else change(value)
+        changed = value if isinstance(value, Enum) else change(value)
+        return value if changed == value else changed
     if isinstance(value, Section):
         return _map_section(value, change)
     if isinstance(value, Mapping):

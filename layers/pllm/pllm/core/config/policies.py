@@ -4,7 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, get_args
 
-from pllm.core.config.kinds import Count, Duration, Flag, Money, Name, Names, NotEmpty, Size, Text, Texts, Url, one_of
+from pllm.core.config.kinds import (
+    Count,
+    Duration,
+    Flag,
+    Money,
+    Name,
+    Names,
+    NotEmpty,
+    OneOrMany,
+    Size,
+    Text,
+    Texts,
+    Url,
+    one_of,
+)
 from pllm.core.config.section import CREDENTIAL, Section
 
 OnStateError = Literal["open", "closed"]
@@ -15,6 +29,9 @@ Level = Literal["debug", "info", "warning", "error"]
 GuardMode = Literal["pre_call", "during_call", "post_call", "logging_only"]
 GuardProvider = Literal["bedrock", "presidio", "lakera", "openai"]
 SigningAlgorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]
+
+GuardModes = Annotated[tuple[Annotated[GuardMode, one_of(get_args(GuardMode))], ...], OneOrMany()]
+SigningAlgorithms = Annotated[tuple[Annotated[SigningAlgorithm, one_of(get_args(SigningAlgorithm))], ...], OneOrMany()]
 
 _PERIODS = {"daily": "day", "weekly": "week", "monthly": "month", "24h": "day", "1d": "day", "7d": "week", "30d": "month"}
 
@@ -106,9 +123,7 @@ class OidcIssuer(Section):
     issuer: Annotated[Url, "The token's `iss`."]
     audience: Annotated[Texts, NotEmpty(), "Accepted `aud`, at least one."]
     jwks_url: Annotated[Url | None, "Where the signing keys are. Default: what the issuer's discovery document says."] = None
-    algorithms: Annotated[
-        tuple[Annotated[SigningAlgorithm, one_of(get_args(SigningAlgorithm))], ...], NotEmpty(), "Accepted signing algorithms."
-    ] = ("RS256",)
+    algorithms: Annotated[SigningAlgorithms, NotEmpty(), "Accepted signing algorithms."] = ("RS256",)
     user_claim: Annotated[Text, "Claim that names the caller."] = "sub"
     team_claim: Annotated[Text | None, "Claim that names the team."] = None
     role_claim: Annotated[Text | None, "Claim that names the role."] = None
@@ -155,10 +170,7 @@ class Guardrail(Section):
 
     name: Annotated[Name, "What requests call it."]
     provider: Annotated[Annotated[GuardProvider, one_of(get_args(GuardProvider))], "Who checks."]
-    mode: Annotated[
-        tuple[Annotated[GuardMode, one_of(get_args(GuardMode))], ...],
-        "When: before, during or after the call, or only logging.",
-    ] = ("pre_call",)
+    mode: Annotated[GuardModes, NotEmpty(), "When: before, during or after the call, or only logging."] = ("pre_call",)
     default_on: Annotated[Flag, "Whether it holds for every request, or only for those that name it."] = True
     models: Annotated[Names, "Model names (globs) it holds for."] = ("*",)
     guardrail_id: Annotated[Text | None, "Bedrock: the guardrail's id."] = None

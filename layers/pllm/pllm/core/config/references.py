@@ -175,7 +175,8 @@ def _check_route_models(route: dict[str, Any], path: Path, slug: str, names: Nam
     if route.get("models") == []:
         yield Finding((*path, "models"), f"the route '{slug}' has no models")
     members: list[str] = []
-    for number, model in enumerate(route["models"] if isinstance(route.get("models"), list) else ()):
+    models = route.get("models")
+    for number, model in enumerate(models if isinstance(models, list) else [models]):
         place = (*path, "models", number)
         name = model.get("model_name") if isinstance(model, dict) else model
         if isinstance(name, str) and name not in names.models:

@@ -69,13 +69,20 @@ def _entry(entry: ModelEntry, number: int, lookup: Lookup, file: str, warnings: 
     path: Path = ("model_list", number)
     kept = _with_usable_keys(entry, lookup, path, file, warnings)
     filler = _Filler(lookup)
-    filled: ModelEntry = map_texts(kept, filler)
+    filled = _without_slash(map_texts(kept, filler))
     reason = _unusable(filled, filler)
     if reason is None or not entry.enabled:
         return filled
     message = f"'{dotted(path)}' ({entry.model_name}) is disabled: {reason}"
     warnings.append(ConfigProblem(file, 0, 0, path, message, severity="warning"))
     return replace(filled, enabled=False)
+
+
+def _without_slash(entry: ModelEntry) -> ModelEntry:
+    base = entry.served.api_base
+    return (
+        entry if not base or not base.endswith("/") else replace(entry, params=replace(entry.served, api_base=base.rstrip("/")))
+    )
 
 
 def _with_usable_keys(entry: ModelEntry, lookup: Lookup, path: Path, file: str, warnings: list[ConfigProblem]) -> ModelEntry:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Literal, get_args
 
-from pllm.core.config.kinds import Count, Duration, Flag, Index, Name, Names, Ratio, Shorthand, Text, Weight, one_of
+from pllm.core.config.kinds import Count, Duration, Flag, Index, Name, Names, OneOrMany, Ratio, Shorthand, Text, Weight, one_of
 from pllm.core.config.model_entry import ModelEntry, ModelInfo, Params, ProviderForm, RequestDefaults
 from pllm.core.config.policies import (
     Auth,
@@ -130,6 +130,9 @@ class RouteModel(Section):
     priority: Annotated[Index, "Lower numbers go first."] = 0
 
 
+RouteModels = Annotated[tuple[Annotated[RouteModel, Shorthand("model_name")], ...], OneOrMany()]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Route(Section):
     """A name of its own for a choice among models."""
@@ -138,9 +141,7 @@ class Route(Section):
     name: Annotated[Text | None, "Title for people."] = None
     description: Annotated[Text | None, "What it is for."] = None
     strategy: Annotated[StrategyName | None, "How a model is chosen. Default: the router's."] = None
-    models: Annotated[
-        tuple[Annotated[RouteModel, Shorthand("model_name")], ...], "The models: names, or mappings with weight and priority."
-    ]
+    models: Annotated[RouteModels, "The models: names, or mappings with weight and priority."]
     fallback_models: Annotated[Names, "Models to try, in order, when all of these fail."] = ()
     enabled: Annotated[Flag, "Whether it is served."] = True
 

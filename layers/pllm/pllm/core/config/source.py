@@ -51,13 +51,22 @@ def problem_at(file: str, mark: Mark, message: str, suggestion: str = "", path: 
 
 
 def read(text: str, file: str) -> Document:
-    """Parse YAML, or JSON when the file's name or first character says so. Raises SourceError."""
+    """Parse YAML, or JSON when the file's name or its first character says so. Raises SourceError.
+
+    A `.yaml` file may hold JSON: what begins with a brace is tried as JSON first, because YAML parsers refuse JSON's escapes
+    of characters such as emoji.
+    """
     text = text.removeprefix("\ufeff")
     _check_text(text, file)
-    if file.lower().endswith(".json") or (text.lstrip()[:1] in ("{", "[") and not file.lower().endswith((".yaml", ".yml"))):
+    named_yaml = file.lower().endswith((".yaml", ".yml"))
+    if file.lower().endswith(".json") or text.lstrip()[:1] in ("{", "["):
         from pllm.core.config.source_json import read_json
 
-        return read_json(text, file)
+        try:
+            return read_json(text, file)
+        except SourceError:
+            if not named_yaml:
+                raise
     from pllm.core.config.source_yaml import read_yaml
 
     return read_yaml(text, file)

@@ -63,9 +63,15 @@ _HOMES: tuple[tuple[type[Section], str], ...] = (
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
     """The name that a misspelt word most resembles, or None."""
-    folded = {name.lower().replace("-", "_"): name for name in names}
-    near = get_close_matches(word.lower().replace("-", "_"), folded, n=1, cutoff=0.6)
-    return folded[near[0]] if near else None
+    folded = {_folded(name): name for name in names}
+    near = get_close_matches(_folded(word), folded, n=3, cutoff=0.6)
+    # Swapped letters are the commonest slip, and difflib does not know them from others.
+    swapped = next((candidate for candidate in near if sorted(candidate) == sorted(_folded(word))), None)
+    return folded[swapped or near[0]] if near else None
+
+
+def _folded(word: str) -> str:
+    return word.lower().replace("-", "_")
 
 
 def did_you_mean(word: str, names: Iterable[str]) -> str:
@@ -76,7 +82,7 @@ def did_you_mean(word: str, names: Iterable[str]) -> str:
 def suggest_key(word: str, cls: type[Section]) -> str:
     """What to write instead of an unknown key in a section of this class."""
     names = tuple(cls.__dataclass_fields__)
-    folded = word.lower().replace("-", "_")
+    folded = _folded(word)
     if folded in names:
         return f"did you mean '{folded}'?"
     if folded in _FOREIGN:

@@ -23,7 +23,7 @@ def read_tools(body: JsonObject) -> tuple[tuple[Tool, ...], bool]:
 
 
 def _tool(entry: JsonObject, path: str) -> Tool:
-    match required(entry, "type", string, path):
+    match "function" if "function" in entry else required(entry, "type", string, path):
         case "function":
             return _function(
                 required(entry, "function", mapping, path), f"{path}.function", cache_holder=entry, cache_path=path
@@ -77,7 +77,10 @@ def _choice(value: Json, path: str) -> ToolChoice:
     match value:
         case "auto" | "none" | "required":
             return ToolChoice(value)
-        case {"type": "function", "function": {"name": str(name)}} | {"type": "custom", "custom": {"name": str(name)}}:
+        case "any":
+            # Mistral's word, as is a choice without a type.
+            return ToolChoice("required")
+        case {"function": {"name": str(name)}} | {"type": "custom", "custom": {"name": str(name)}}:
             return ToolChoice("named", name)
         case {"name": str(name)} if path == "function_call":
             return ToolChoice("named", name)

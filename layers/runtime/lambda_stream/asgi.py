@@ -90,11 +90,14 @@ class Exchange:
             await connection.open(head, self._opening)
         except StreamClosedError as error:
             # The app learns it from its `send`, may clean up, and is not asked for more.
-            self._connected.set_exception(error)
+            if not self._connected.done():
+                self._connected.set_exception(error)
             await self._task
             raise
         self._connection = connection
-        self._connected.set_result(None)
+        # The app may have stopped waiting, with its `send` in a task that it cancelled.
+        if not self._connected.done():
+            self._connected.set_result(None)
 
     async def _run_app(self) -> None:
         try:

@@ -64,6 +64,8 @@ class ResponseConnection:
             self.close()
             return
         missing = int(length) - len(rest)
+        if missing < 0:
+            self.close()
         while missing > 0:
             missing -= len(await self._receive())
 

@@ -1,6 +1,5 @@
 """From a Lambda event to an ASGI scope: Mangum reads the event, this module adds what streaming needs."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +25,7 @@ class HttpRequest:
 
     scope: Scope
     body: bytes
-    encode_prelude: Callable[[int, protocol.RawHeaders], bytes]
+    encode_prelude: protocol.PreludeEncoder
 
 
 def require_http_event(event: object) -> Event:

@@ -7,7 +7,7 @@ body. An error after the first byte travels in the trailers of that POST.
 import base64
 import json
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 CONTENT_TYPE = "application/vnd.awslambda.http-integration-response"
 PRELUDE_END = b"\0" * 8
@@ -19,10 +19,14 @@ LAST_CHUNK = b"0\r\n\r\n"
 TRAILER_BODY_LIMIT_BYTES = 3000
 TRAILER_TYPE_LIMIT_BYTES = 200
 
+# An error report above Lambda's payload limit is refused, and awslambdaric then ends the process.
+ERROR_REPORT_LIMIT_CHARACTERS = 256 * 1024
+
 _ERROR_TYPE = b"Lambda-Runtime-Function-Error-Type"
 _ERROR_BODY = b"Lambda-Runtime-Function-Error-Body"
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
+PreludeEncoder = Callable[[int, RawHeaders], bytes]
 
 
 class PreludeTooLargeError(ValueError):
@@ -88,6 +92,17 @@ def last_chunk_with_error(error: BaseException, invoke_id: str) -> bytes:
     error_type = type(error).__name__.encode("ascii", "replace")[:TRAILER_TYPE_LIMIT_BYTES]
     body = base64.b64encode(_error_json(error, invoke_id, TRAILER_BODY_LIMIT_BYTES // 4 * 3))
     return b"0\r\n%b: %b\r\n%b: %b\r\n\r\n" % (_ERROR_TYPE, error_type, _ERROR_BODY, body)
+
+
+def fit_error_report(report: str) -> str:
+    """awslambdaric's error report (a JSON object), its message and trace cut when Lambda would refuse it."""
+    if len(report) <= ERROR_REPORT_LIMIT_CHARACTERS:
+        return report
+    error = json.loads(report)
+    # An escaped character takes up to six.
+    error["errorMessage"] = error["errorMessage"][: ERROR_REPORT_LIMIT_CHARACTERS // 12]
+    error["stackTrace"] = [frame[:1000] for frame in error["stackTrace"][-20:]]
+    return json.dumps(error)
 
 
 def _error_json(error: BaseException, invoke_id: str, limit_bytes: int) -> bytes:

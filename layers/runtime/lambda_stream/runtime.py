@@ -65,22 +65,31 @@ class StreamingRuntimeClient(LambdaRuntimeClient):  # type: ignore[misc]
     def post_invocation_result(
         self, invoke_id: str, result_data: object, content_type: str = "application/json", invocation_id: str | None = None
     ) -> None:
-        if isinstance(result_data, Exchange):
-            # awslambdaric does not expect an exception here: it would end the process.
-            try:
-                self._loop.run_until_complete(result_data.deliver(self._connection, invoke_id, invocation_id))
-            except (Exception, SystemExit, asyncio.CancelledError):
-                logger.exception("the response of invocation %s could not be delivered", invoke_id)
-                self._connection.close()
-                result_data.abandon()
-        else:
-            super().post_invocation_result(invoke_id, result_data, content_type, invocation_id)
+        # An exception from here would end the process: awslambdaric does not expect one.
+        try:
+            if isinstance(result_data, Exchange):
+                self._deliver(result_data, invoke_id, invocation_id)
+            else:
+                super().post_invocation_result(invoke_id, result_data, content_type, invocation_id)
+        except (Exception, SystemExit, asyncio.CancelledError):
+            logger.exception("the response of invocation %s could not be delivered", invoke_id)
         self._finish_invocation()
+
+    def _deliver(self, exchange: Exchange, invoke_id: str, invocation_id: str | None) -> None:
+        try:
+            self._loop.run_until_complete(exchange.deliver(self._connection, invoke_id, invocation_id))
+        except BaseException:
+            self._connection.close()
+            exchange.abandon()
+            raise
 
     def post_invocation_error(
         self, invoke_id: str, error_response_data: str, xray_fault: str, invocation_id: str | None = None
     ) -> None:
-        super().post_invocation_error(invoke_id, error_response_data, xray_fault, invocation_id)
+        fitting = protocol.fit_error_report(error_response_data)
+        if fitting != error_response_data:
+            xray_fault = ""
+        super().post_invocation_error(invoke_id, fitting, xray_fault, invocation_id)
         self._finish_invocation()
 
     def _finish_invocation(self) -> None:

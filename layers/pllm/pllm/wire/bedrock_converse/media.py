@@ -58,8 +58,9 @@ _S3_URI = re.compile(r"s3://[a-z0-9][.\-a-z0-9]{1,61}[a-z0-9](/.*)?")
 
 def image_block(image: Image, path: str) -> JsonObject:
     """Raises GatewayError(400) naming `path` for a source or a format that Converse does not take."""
+    source = _source(image.source, "image", path)
     format_ = _sniffed_image(image.source) or _format(image.source, None, _IMAGE_FORMATS, _IMAGE_NAMES)
-    return {"image": {"format": _known(format_, "image", _IMAGE_NAMES, path), "source": _source(image.source, "image", path)}}
+    return {"image": {"format": _known(format_, "image", _IMAGE_NAMES, path), "source": source}}
 
 
 def document_block(document: Document, name: str, path: str) -> JsonObject:
@@ -80,9 +81,10 @@ def document_block(document: Document, name: str, path: str) -> JsonObject:
 
 
 def audio_block(audio: Audio, path: str) -> JsonObject:
+    source = _source(audio.source, "audio", path)
     named = audio.format if audio.format in _AUDIO_NAMES else None
     format_ = named or _format(audio.source, None, _AUDIO_FORMATS, _AUDIO_NAMES)
-    return {"audio": {"format": _known(format_, "audio", _AUDIO_NAMES, path), "source": _source(audio.source, "audio", path)}}
+    return {"audio": {"format": _known(format_, "audio", _AUDIO_NAMES, path), "source": source}}
 
 
 def _source(source: Source, what: str, path: str) -> JsonObject:

@@ -21,7 +21,8 @@ from pllm.edge.models import Models
 from pllm.pipeline import Endpoint, Pipeline
 from pllm.providers.aws_credentials import AwsCredentialSource
 from pllm.providers.azure import AzureProvider
-from pllm.providers.base import Provider, ProviderRow
+from pllm.providers.base import Provider
+from pllm.providers.bedrock import BedrockProvider
 from pllm.providers.deployments import build
 from pllm.providers.keyed import KeyedProvider
 from pllm.providers.registry import Registry
@@ -121,7 +122,7 @@ def _pipeline(
     router = config.router
     return Pipeline(
         catalogue=catalogue,
-        endpoints={row.name: Endpoint(_provider(row, environment), row) for row in registry.rows},
+        endpoints=_endpoints(registry, environment, transport, clock),
         transport=transport,
         clock=clock,
         random=SystemRandom(),
@@ -131,8 +132,12 @@ def _pipeline(
     )
 
 
-def _provider(row: ProviderRow, environment: Mapping[str, str]) -> Provider:
-    return AzureProvider() if row.kind == "azure" else KeyedProvider(row, environment)
+def _endpoints(
+    registry: Registry, environment: Mapping[str, str], transport: AiohttpTransport, clock: Clock
+) -> dict[str, Endpoint]:
+    aws = AwsCredentialSource(environment, clock, transport.simple)
+    special: dict[str, Provider] = {"azure": AzureProvider(), "bedrock": BedrockProvider(aws, clock, environment)}
+    return {row.name: Endpoint(special.get(row.kind) or KeyedProvider(row, environment), row) for row in registry.rows}
 
 
 def _variables(environment: Mapping[str, str], settings: Settings, clock: Clock) -> Mapping[str, str]:

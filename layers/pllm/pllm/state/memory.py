@@ -1,0 +1,118 @@
+"""The memory twin of the table: same protocol, same semantics, no network. For tests, simulations and a laptop's first run.
+
+Each call is atomic (there is no await inside), as DynamoDB's are for one item.
+"""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from pllm.state.store import (
+    Absent,
+    AllOf,
+    AnyOf,
+    Applied,
+    Attr,
+    Compare,
+    Condition,
+    Exists,
+    Expression,
+    Item,
+    Minus,
+    Operand,
+    Plus,
+    Refused,
+    Update,
+    Value,
+)
+
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq,
+    "<>": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+class MemoryStore:
+    """`items` may be looked at by tests; change them through the protocol only."""
+
+    def __init__(self) -> None:
+        self.items: dict[tuple[str, str], Item] = {}
+
+    async def get(self, pk: str, sk: str, *, consistent: bool = False) -> Item | None:
+        return self.items.get((pk, sk))
+
+    async def query(self, pk: str, *, since: str = "", until: str = "", consistent: bool = False) -> list[Item]:
+        keys = sorted(key for key in self.items if key[0] == pk and key[1] >= since and (not until or key[1] <= until))
+        return [self.items[key] for key in keys]
+
+    async def update(self, update: Update) -> Applied | Refused:
+        key = (update.pk, update.sk)
+        old = self.items.get(key)
+        if update.condition is not None and not holds(update.condition, old or {}):
+            return Refused(old)
+        self.items[key] = applied(update, old or {})
+        return Applied(self.items[key])
+
+    async def delete(self, pk: str, sk: str) -> Item | None:
+        return self.items.pop((pk, sk), None)
+
+
+def holds(condition: Condition, item: Item) -> bool:
+    """Whether an item meets a condition. Values of different types compare false, as in DynamoDB."""
+    match condition:
+        case AllOf(conditions):
+            return all(holds(one, item) for one in conditions)
+        case AnyOf(conditions):
+            return any(holds(one, item) for one in conditions)
+        case Exists(name):
+            return name in item
+        case Absent(name):
+            return name not in item
+        case Compare(name, sign, operand):
+            return _compare(item.get(name), sign, _operand(operand, item))
+
+
+def applied(update: Update, old: Item) -> Item:
+    """The item after an unconditional update. Raises ValueError where DynamoDB would answer ValidationException."""
+    new: dict[str, Value] = {**old, "PK": update.pk, "SK": update.sk}
+    for name, expression in update.set.items():
+        new[name] = _evaluate(expression, old)
+    for name, amount in update.add.items():
+        new[name] = _number(old.get(name, 0)) + amount
+    for name in update.remove:
+        new.pop(name, None)
+    return new
+
+
+def _compare(left: Value, sign: str, right: Value) -> bool:
+    if left is None or right is None or type(left) is not type(right):
+        return False
+    return _COMPARISONS[sign](left, right)
+
+
+def _evaluate(expression: Expression, item: Item) -> Value:
+    match expression:
+        case Plus(left, right):
+            return _number(_operand(left, item)) + _number(_operand(right, item))
+        case Minus(left, right):
+            return _number(_operand(left, item)) - _number(_operand(right, item))
+        case _:
+            return _operand(expression, item)
+
+
+def _operand(operand: Operand, item: Item) -> Value:
+    if not isinstance(operand, Attr):
+        return operand
+    if operand.name not in item:
+        raise ValueError(f"the item has no attribute {operand.name!r}")
+    return item[operand.name]
+
+
+def _number(value: Value) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{value!r} is not a number")
+    return value

@@ -1,0 +1,192 @@
+"""The protocol of shared state: the same contract on the memory twin, on moto, and on DynamoDB Local where it runs."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from moto import mock_aws
+from tests.support.dynamodb import create_table, dynamodb_local
+
+from pllm.state.memory import MemoryStore
+from pllm.state.store import (
+    Absent,
+    AllOf,
+    AnyOf,
+    Applied,
+    Attr,
+    Compare,
+    Condition,
+    Exists,
+    Minus,
+    Plus,
+    Refused,
+    StateError,
+    Store,
+    Update,
+    Value,
+)
+from pllm.state.table import DynamoStore, compile_update
+
+TABLE = "pllm-test"
+STORES = ("memory", "moto", "local")
+
+
+@pytest.fixture(scope="module")
+def local_endpoint() -> Iterator[str]:
+    with dynamodb_local() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(params=[pytest.param(s, marks=pytest.mark.needs_java) if s == "local" else s for s in STORES])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    if request.param == "memory":
+        yield MemoryStore()
+    elif request.param == "moto":
+        with mock_aws():
+            client = boto3.client("dynamodb", region_name="us-east-1")
+            create_table(client, TABLE)
+            dynamo = DynamoStore(client, TABLE)
+            yield dynamo
+            dynamo.close()
+    else:
+        endpoint: str = request.getfixturevalue("local_endpoint")
+        client = _client(endpoint)
+        create_table(client, TABLE)
+        dynamo = DynamoStore(client, TABLE)
+        yield dynamo
+        dynamo.close()
+        client.delete_table(TableName=TABLE)
+
+
+def _client(endpoint: str) -> Any:
+    return boto3.client(
+        "dynamodb", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y"
+    )
+
+
+async def test_what_is_set_is_there(store: Store) -> None:
+    values: dict[str, Value] = {"n": 7, "s": "text", "b": True, "raw": b"\x00\xff", "many": ("a", "b")}
+    values |= {"none": None, "big": 10**15}
+    assert await store.get("p", "s") is None
+    made = await store.update(Update("p", "s", set=values))
+    assert made == Applied({"PK": "p", "SK": "s", **values})
+    assert await store.get("p", "s") == {"PK": "p", "SK": "s", **values}
+    assert await store.delete("p", "s") == {"PK": "p", "SK": "s", **values}
+    assert await store.delete("p", "s") is None
+
+
+async def test_right_hand_sides_see_the_item_as_it_was(store: Store) -> None:
+    await store.update(Update("p", "s", set={"a": 1, "b": 10}))
+    swapped = Update("p", "s", set={"a": Attr("b"), "b": Attr("a"), "c": Minus(Attr("b"), Attr("a")), "d": Plus(Attr("a"), 5)})
+    assert await store.update(swapped) == Applied({"PK": "p", "SK": "s", "a": 10, "b": 1, "c": 9, "d": 6})
+
+
+async def test_add_counts_from_nothing_and_remove_takes_away(store: Store) -> None:
+    await store.update(Update("p", "s", add={"n": 3}))
+    last = await store.update(Update("p", "s", add={"n": -5}, set={"x": "y"}))
+    assert last == Applied({"PK": "p", "SK": "s", "n": -2, "x": "y"})
+    assert await store.update(Update("p", "s", remove=("x",))) == Applied({"PK": "p", "SK": "s", "n": -2})
+
+
+@pytest.mark.parametrize(
+    ("condition", "met"),
+    [
+        (Compare("n", "=", 5), True),
+        (Compare("n", "<>", 5), False),
+        (Compare("n", ">=", 5), True),
+        (Compare("n", ">", 5), False),
+        (Compare("n", "<", 6), True),
+        (Compare("n", "<=", 4), False),
+        (Compare("n", ">=", Attr("m")), True),
+        (Compare("n", "=", "5"), False),
+        (Compare("absent", "<", 9), False),
+        (Exists("n"), True),
+        (Exists("absent"), False),
+        (Absent("absent"), True),
+        (AllOf((Exists("n"), Compare("n", "=", 4))), False),
+        (AnyOf((Exists("absent"), Compare("s", "=", "x"))), True),
+    ],
+)
+async def test_a_condition_decides_and_a_refusal_shows_the_item_and_writes_nothing(
+    store: Store, condition: Condition, met: bool
+) -> None:
+    await store.update(Update("p", "s", set={"n": 5, "m": 4, "s": "x"}))
+    before = await store.get("p", "s")
+    result = await store.update(Update("p", "s", add={"n": 1}, condition=condition))
+    assert isinstance(result, Applied) is met
+    if not met:
+        assert result == Refused(before)
+        assert await store.get("p", "s") == before
+
+
+async def test_creating_once_is_a_condition_on_absence(store: Store) -> None:
+    create = Update("p", "s", set={"n": 1}, condition=Absent("PK"))
+    assert isinstance(await store.update(create), Applied)
+    assert isinstance(await store.update(create), Refused)
+    assert await store.update(Update("q", "s", set={"n": 1}, condition=Exists("PK"))) == Refused(None)
+
+
+async def test_a_query_gives_a_range_in_order(store: Store) -> None:
+    for key in ("T#3", "T#1", "Z#a", "T#2"):
+        await store.update(Update("p", key, set={"n": 1}))
+    await store.update(Update("other", "T#1", set={"n": 1}))
+    assert [i["SK"] for i in await store.query("p")] == ["T#1", "T#2", "T#3", "Z#a"]
+    assert [i["SK"] for i in await store.query("p", since="T#2")] == ["T#2", "T#3", "Z#a"]
+    assert [i["SK"] for i in await store.query("p", since="T#2", until="T#3")] == ["T#2", "T#3"]
+    assert [i["SK"] for i in await store.query("p", until="T#1")] == ["T#1"]
+    assert await store.query("nobody") == []
+
+
+async def test_a_query_follows_its_pages(store: Store) -> None:
+    for number in range(12):
+        await store.update(Update("p", f"{number:03}", set={"pad": "x" * 100_000}))
+    assert len(await store.query("p")) == 12
+
+
+class _Failing:
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def update_item(self, **arguments: Any) -> None:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "sent"),
+    [
+        (ConnectTimeoutError(endpoint_url="x"), "timeout", False),
+        (ReadTimeoutError(endpoint_url="x"), "timeout", True),
+    ],
+)
+async def test_a_timeout_says_whether_the_write_may_have_happened(error: Exception, reason: str, sent: bool) -> None:
+    store = DynamoStore(_Failing(error), "t")
+    with pytest.raises(StateError) as failure:
+        await store.update(Update("p", "s", add={"n": 1}))
+    assert (failure.value.reason, failure.value.sent) == (reason, sent)
+    store.close()
+
+
+async def test_a_table_that_is_not_there_is_an_error_and_not_an_empty_answer() -> None:
+    with mock_aws():
+        store = DynamoStore(boto3.client("dynamodb", region_name="us-east-1"), "missing")
+        with pytest.raises(StateError) as failure:
+            await store.get("p", "s")
+        assert failure.value.reason == "ResourceNotFoundException"
+        assert failure.value.sent is False
+        store.close()
+
+
+NAMES = st.sampled_from(["a", "b", "status", "data"])
+
+
+@given(st.dictionaries(NAMES, st.integers(), max_size=3), st.lists(NAMES, unique=True, max_size=2))
+@settings(deadline=None)
+def test_names_and_values_are_always_placeholders(values: dict[str, int], remove: list[str]) -> None:
+    arguments = compile_update(Update("p", "s", set=values, remove=remove))
+    text = arguments["UpdateExpression"]
+    assert not any(name in text.replace("SET", "").replace("REMOVE", "") for name in values)
+    assert set(arguments.get("ExpressionAttributeNames", {}).values()) == {*values, *remove}

@@ -1,11 +1,11 @@
 """The kinds of value a configuration key may hold. Each reads what a person wrote, or says in plain words what is wrong.
 
-A kind is metadata in an `Annotated` type; pydantic asks it for a validator, the reference asks it for its name.
+A kind is metadata in an `Annotated` type; pydantic asks it for a validator, the reference asks it for its name. These are
+plain classes because every cold start makes them.
 """
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from math import isfinite
 from typing import Annotated, Any
 
@@ -18,12 +18,14 @@ _LARGEST = 2**63 - 1  # what a table's counters are kept well within
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
 class Reads:
     """A scalar. `parse` returns the value or raises ValueError; `title` names the kind in the reference."""
 
-    title: str
-    parse: Callable[[Any], Any]
+    __slots__ = ("parse", "title")
+
+    def __init__(self, title: str, parse: Callable[[Any], Any]) -> None:
+        self.title = title
+        self.parse = parse
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
         from pydantic_core import core_schema
@@ -31,7 +33,6 @@ class Reads:
         return core_schema.no_info_plain_validator_function(self.parse)
 
 
-@dataclass(frozen=True, slots=True)
 class OneOrMany:
     """A list that may be written as its single element."""
 
@@ -44,7 +45,6 @@ class OneOrMany:
         return core_schema.no_info_before_validator_function(listed, handler(source))
 
 
-@dataclass(frozen=True, slots=True)
 class NotEmpty:
     """A list with at least one element."""
 
@@ -59,11 +59,13 @@ class NotEmpty:
         return core_schema.no_info_after_validator_function(counted, handler(source))
 
 
-@dataclass(frozen=True, slots=True)
 class Shorthand:
     """A mapping that may be written as the text of its one important key."""
 
-    key: str
+    __slots__ = ("key",)
+
+    def __init__(self, key: str) -> None:
+        self.key = key
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
         from pydantic_core import core_schema

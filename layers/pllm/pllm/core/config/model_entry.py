@@ -1,7 +1,7 @@
 """`model_list[]`: what clients may call, where it is served, and what is known of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Annotated, Any, Literal, get_args
 
 from pllm.core.config.kinds import (
@@ -28,7 +28,7 @@ from pllm.core.config.kinds import (
     Weight,
     one_of,
 )
-from pllm.core.config.section import CREDENTIAL, Section
+from pllm.core.config.section import CREDENTIAL, Section, section
 from pllm.core.profile import StructuredOutput, ThinkingStyle
 
 Mode = Literal["chat", "completion", "embedding", "image", "speech", "transcription", "moderation", "rerank"]
@@ -41,7 +41,7 @@ Dialects = Annotated[tuple[Annotated[Dialect, one_of(get_args(Dialect))], ...], 
 Modalities = Annotated[tuple[Annotated[Modality, one_of(get_args(Modality))], ...], OneOrMany()]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@section
 class RequestDefaults(Section):
     """Request fields, in OpenAI Chat's spelling, that hold where the client is silent."""
 
@@ -83,7 +83,7 @@ class RequestDefaults(Section):
         return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items() if value is not None}
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@section
 class Params(RequestDefaults):
     """Where a model is served, and with what credential; and any of the request defaults below.
 
@@ -118,7 +118,7 @@ class Params(RequestDefaults):
     ] = ()
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@section
 class ProviderForm(RequestDefaults):
     """The fuller form of `params`, with the Go gateway's names; and any of the request defaults below.
 
@@ -151,7 +151,7 @@ class ProviderForm(RequestDefaults):
     ] = ()
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@section
 class ModelInfo(Section):
     """What is known of a model, over what the catalogue says. Prices are USD for one token (or unit)."""
 
@@ -203,7 +203,7 @@ class ModelInfo(Section):
     input_cost_per_character: Annotated[Price | None, "Price of a character sent (speech)."] = None
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@section
 class ModelEntry(Section):
     """One deployment (or one for each of its keys). Entries with one `model_name` are balanced. Exactly one of `params` and
     `provider` is written.

@@ -42,10 +42,10 @@ def map_texts(value: Any, change: Callable[[str], str]) -> Any:
         return value if changed == value else changed
     if isinstance(value, Section):
         return _map_section(value, change)
-    if isinstance(value, Mapping):
-        return _kept(value, {key: map_texts(item, change) for key, item in value.items()})
     if isinstance(value, tuple):
         return _kept(value, tuple(map_texts(item, change) for item in value))
+    if isinstance(value, dict):
+        return _kept(value, {key: map_texts(item, change) for key, item in value.items()})
     if isinstance(value, list):
         return _kept(value, [map_texts(item, change) for item in value])
     return value
@@ -63,10 +63,8 @@ _NO_TEXT = frozenset({NoneType, bool, int, float})
 
 
 def _kept(old: Any, new: Any) -> Any:
-    same = (
-        old == new if isinstance(old, Mapping) else len(old) == len(new) and all(a is b for a, b in zip(old, new, strict=True))
-    )
-    return old if same else new
+    pairs = zip(old.values(), new.values(), strict=True) if isinstance(old, dict) else zip(old, new, strict=True)
+    return old if all(before is after for before, after in pairs) else new
 
 
 _known: dict[type[Section], dict[str, _Convert]] = {}

@@ -1,7 +1,7 @@
 """`limits`, `budgets`, `cache`, `auth`, `logging`, `telemetry`, `guardrails`: what is allowed, kept and told."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Literal, get_args
 
 from pllm.core.config.kinds import (
@@ -19,7 +19,7 @@ from pllm.core.config.kinds import (
     Url,
     one_of,
 )
-from pllm.core.config.section import CREDENTIAL, Section
+from pllm.core.config.section import CREDENTIAL, Section, section
 
 OnStateError = Literal["open", "closed"]
 Period = Literal["day", "week", "month", "total"]
@@ -36,7 +36,7 @@ SigningAlgorithms = Annotated[tuple[Annotated[SigningAlgorithm, one_of(get_args(
 _PERIODS = {"daily": "day", "weekly": "week", "monthly": "month", "24h": "day", "1d": "day", "7d": "week", "30d": "month"}
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@section
 class Limit(Section):
     """What one key, team or model may use. What is not given is not limited."""
 
@@ -46,7 +46,7 @@ class Limit(Section):
     sliding: Annotated[Flag, "Weigh the minute before in, so that no two half minutes exceed the limit."] = False
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@section
 class Limits(Section):
     """Requests, tokens and parallel calls by whose they are. All that apply hold at once."""
 
@@ -62,7 +62,7 @@ class Limits(Section):
     max_body: Annotated[Size, "Largest request body."] = 6_000_000
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@section
 class Budget(Section):
     """Money that one key, team or model may spend in a period."""
 
@@ -73,7 +73,7 @@ class Budget(Section):
     timezone: Annotated[Text, "IANA name of the zone in which a period begins."] = "UTC"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@section
 class Budgets(Section):
     """Money by whose it is. All that apply hold at once."""
 
@@ -92,7 +92,7 @@ class Budgets(Section):
     ] = False
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@section
 class Cache(Section):
     """Answers kept for identical requests."""
 
@@ -103,7 +103,7 @@ class Cache(Section):
     models: Annotated[Names, "Model names (globs) whose answers are kept. Default: all."] = ("*",)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@section
 class IamPrincipal(Section):
     """Callers under /iam/v1, by the role that signed."""
 
@@ -116,7 +116,7 @@ class IamPrincipal(Section):
     budget: Annotated[Budget | None, "Budget for each principal."] = None
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@section
 class OidcIssuer(Section):
     """Callers with a token of an identity provider."""
 
@@ -133,7 +133,7 @@ class OidcIssuer(Section):
     budget: Annotated[Budget | None, "Budget for each caller."] = None
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@section
 class Auth(Section):
     """Who may call."""
 
@@ -147,7 +147,7 @@ class Auth(Section):
     oidc: Annotated[tuple[OidcIssuer, ...], "Callers by token."] = ()
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@section
 class Logging(Section):
     """The log. It never holds a prompt, an answer or a credential."""
 
@@ -155,7 +155,7 @@ class Logging(Section):
     firehose_stream: Annotated[Text | None, "Firehose stream that gets one row for each request."] = None
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@section
 class Telemetry(Section):
     """Metrics and traces."""
 
@@ -164,7 +164,7 @@ class Telemetry(Section):
     record_content: Annotated[Flag, "Whether traces hold prompts and answers."] = False
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@section
 class Guardrail(Section):
     """A check of what goes in or comes out."""
 

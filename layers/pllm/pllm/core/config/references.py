@@ -4,6 +4,7 @@ The checks read the plain data, not the validated configuration, so that a file 
 dangling alias in the same run. What has the wrong shape is passed over here: validation tells of it.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -76,17 +77,16 @@ def _names(data: dict[str, Any]) -> Names:
 def _check_entries(data: dict[str, Any], names: Names) -> Iterator[Finding]:
     if data.get("model_list") == []:
         yield Finding(("model_list",), "'model_list' is empty: there is nothing to serve")
-    seen: list[tuple[dict[str, Any], Path]] = []
+    seen: dict[str, Path] = {}
     for path, entry in _entries(data):
         given = [key for key in ("params", "provider") if entry.get(key) is not None]
         if len(given) != 1:
             message = "both 'params' and 'provider' are given" if given else "the key 'params' (or 'provider') is missing"
             yield Finding(path, f"{message} in 'model_list[{path[-1]}]'", "give one of the two" if given else "")
-        twin = next((other for earlier, other in seen if earlier == entry), None)
-        if twin:
+        twin = seen.setdefault(json.dumps(entry, sort_keys=True), path)
+        if twin != path:
             message = f"'model_list[{path[-1]}]' repeats 'model_list[{twin[-1]}]' word for word"
             yield Finding(path, message, "leave it out; one deployment does not count twice", "warning")
-        seen.append((entry, path))
         yield from _check_times(path, entry)
         yield from _check_provider_form(path, _mapping(entry.get("provider")))
 
@@ -127,9 +127,11 @@ def _check_ids(data: dict[str, Any], names: Names) -> Iterator[Finding]:
 
 
 def _check_weights(data: dict[str, Any], names: Names) -> Iterator[Finding]:
+    weights_of: dict[str, list[Any]] = {name: [] for name in names.models}
+    for _, entry in _entries(data):
+        weights_of.get(str(entry.get("model_name")), []).append(entry.get("weight"))
     for name, first in names.models.items():
-        weights = [entry.get("weight") for _, entry in _entries(data) if entry.get("model_name") == name]
-        if weights and all(_is_zero(weight) for weight in weights):
+        if all(_is_zero(weight) for weight in weights_of[name]):
             yield Finding(
                 (*first, "weight"), f"every entry of '{name}' has weight 0: none would ever be chosen", "use enabled: false"
             )

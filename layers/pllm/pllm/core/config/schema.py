@@ -1,7 +1,7 @@
 """The configuration file, whole. The keys are those of docs/config-reference.md, which is generated from these classes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Annotated, Literal, get_args
 
@@ -20,7 +20,7 @@ from pllm.core.config.policies import (
     OidcIssuer,
     Telemetry,
 )
-from pllm.core.config.section import Section
+from pllm.core.config.section import Section, section
 
 __all__ = [
     "Auth",
@@ -84,7 +84,7 @@ Fallbacks = Mapping[Name, Names]
 UsageMode = Literal["amortised", "exact"]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@section
 class CircuitBreaker(Section):
     """When a failing deployment is left alone, and for how long."""
 
@@ -94,7 +94,7 @@ class CircuitBreaker(Section):
     max_cooldown: Annotated[Duration, "How long it stays open at most, when probes keep failing."] = 300.0
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@section
 class Router(Section):
     """How a deployment is chosen and what happens when it fails."""
 
@@ -121,7 +121,7 @@ class Router(Section):
     repair_history: Annotated[Flag, "Mend conversations with orphaned tool calls, instead of answering 400."] = False
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@section
 class RouteModel(Section):
     """A model of a route."""
 
@@ -133,7 +133,7 @@ class RouteModel(Section):
 RouteModels = Annotated[tuple[Annotated[RouteModel, Shorthand("model_name")], ...], OneOrMany()]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@section
 class Route(Section):
     """A name of its own for a choice among models."""
 
@@ -146,7 +146,7 @@ class Route(Section):
     enabled: Annotated[Flag, "Whether it is served."] = True
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@section
 class Config(Section):
     """All sections; only `model_list` must be there.
 

@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PY := $(BIN)/python
 SAM := .tools/sam/bin/sam
 # The lock files are complete, so pip resolves nothing.
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-input --no-deps
+PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --no-input --no-deps
 
 # Stamps make a second run instant: each is newer than the lock file it stands for.
 SETUP := $(VENV)/.setup

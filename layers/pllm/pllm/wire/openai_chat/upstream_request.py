@@ -115,23 +115,32 @@ def _service_tier(body: JsonObject, request: Request, notes: Notes) -> None:
 
 def _reasoning(body: JsonObject, reasoning: Reasoning, target: Target, notes: Notes) -> None:
     """Chat knows efforts only. A budget becomes the effort it amounts to; "adaptive" is what a model does unasked (case 11)."""
-    profile = target.profile
-    effort = reasoning.effort
-    if effort is None and reasoning.enabled is False:
-        # An unknown model may not know the field, and most do not think unless asked.
-        effort = "none" if profile.known and profile.thinking != "none" else None
-    if effort == "none" and profile.known and not profile.can_disable_thinking:
-        notes.refuse("reasoning_effort", "it cannot be told not to think")
-        return
-    if effort is None and reasoning.budget_tokens is not None:
-        effort = "low" if reasoning.budget_tokens < 4096 else "medium" if reasoning.budget_tokens < 16384 else "high"
-        notes.emulate("thinking.budget_tokens")
+    effort = _effort(reasoning, target, notes)
     if effort is not None:
         body["reasoning_effort"] = effort
+    elif reasoning.enabled is not None and "thinking" in target.quirks.accepted:
+        body["thinking"] = {"type": "enabled" if reasoning.enabled else "disabled"}
+    elif reasoning.enabled and target.profile.thinking == "none":
+        notes.refuse("reasoning_effort", "it cannot think")
     if reasoning.summary is not None:
         notes.drop("reasoning.summary")
     if reasoning.display is not None:
         notes.drop("thinking.display")
+
+
+def _effort(reasoning: Reasoning, target: Target, notes: Notes) -> str | None:
+    profile = target.profile
+    effort = reasoning.effort
+    if effort is None and reasoning.enabled is False and profile.known and profile.thinking != "none":
+        # An unknown model may not know the field, and most do not think unless asked.
+        effort = "none"
+    if effort == "none" and profile.known and not profile.can_disable_thinking:
+        notes.refuse("reasoning_effort", "it cannot be told not to think")
+        return None
+    if effort is None and reasoning.budget_tokens is not None:
+        notes.emulate("thinking.budget_tokens")
+        return "low" if reasoning.budget_tokens < 4096 else "medium" if reasoning.budget_tokens < 16384 else "high"
+    return effort
 
 
 def _extras(body: JsonObject, request: Request, target: Target, notes: Notes) -> None:

@@ -48,8 +48,10 @@ def _blocks(choice: Choice) -> Iterable[JsonObject]:
 def _block(part: Part) -> JsonObject | None:
     match part:
         case Text(text, _, citations):
-            cited: JsonObject = {"citations": [write_citation(citation) for citation in citations] or None}
-            return {"type": "text", "text": text, **cited}
+            block: JsonObject = {"type": "text", "text": text}
+            if citations:
+                block["citations"] = [write_citation(citation) for citation in citations]
+            return block
         case Thinking():
             if part.redacted is not None and is_redacted_block(part.text, part.origin):
                 return {"type": "redacted_thinking", "data": part.redacted}

@@ -7,7 +7,7 @@ from pllm.core.config.problem import ConfigProblem, Path
 from pllm.core.config.source import Document
 
 _LIMITS = "limits are not enforced yet"
-_ROUTING = "routing among several deployments is not there yet: the first usable one answers"
+_ROUTING = "deployments are tried by priority, then by weight"
 _BREAKER = "there is no circuit breaker yet"
 _FALLBACK = "there are no fallbacks yet"
 _AUTH = "only the master key is accepted yet"
@@ -16,13 +16,11 @@ PENDING: dict[str, str] = {
     "model_list[].rpm": _LIMITS,
     "model_list[].tpm": _LIMITS,
     "model_list[].max_parallel": _LIMITS,
-    "model_list[].priority": _ROUTING,
-    "model_list[].weight": _ROUTING,
+    "model_list[].tags": "nothing filters by tags yet",
     "model_list[].params.credentials": "credentials are taken from the environment yet",
     "model_list[].params.aws_access_key_id": "AWS credentials are taken from the function's role or the environment yet",
     "model_list[].provider.credentials": "credentials are taken from the environment yet",
     "model_list[].provider.aws_access_key_id": "AWS credentials are taken from the function's role or the environment yet",
-    "model_aliases": "aliases are not served yet",
     "routes": "routes are not served yet",
     "router.routing_strategy": _ROUTING,
     "router.circuit_breaker_enabled": _BREAKER,
@@ -31,7 +29,6 @@ PENDING: dict[str, str] = {
     "router.fallbacks": _FALLBACK,
     "router.context_window_fallbacks": _FALLBACK,
     "router.content_policy_fallbacks": _FALLBACK,
-    "router.drop_unsupported": "unsupported fields are always refused yet",
     "router.repair_history": "broken conversations are always refused yet",
     "limits": _LIMITS,
     "budgets": "budgets are not enforced yet",
@@ -39,12 +36,14 @@ PENDING: dict[str, str] = {
     "auth.scrape_token": _AUTH,
     "auth.iam": _AUTH,
     "auth.oidc": _AUTH,
-    "logging.firehose_stream": "rows are not exported yet",
-    "telemetry.otlp_endpoint": "traces are not exported yet",
-    "telemetry.record_content": "traces are not exported yet",
+    "logging": "the level is fixed and rows are not exported yet",
+    "telemetry": "the namespace is PLLM and traces are not exported yet",
     "guardrails": "there are no guardrails yet",
     "usage": "usage is not kept yet",
 }
+
+WORKING: dict[str, frozenset[str]] = {"router.routing_strategy": frozenset({"priority", "weighted", "weighted-round-robin"})}
+"""Values of a pending key that do work."""
 
 
 def pending_warnings(document: Document, table: dict[str, str] | None = None) -> list[ConfigProblem]:
@@ -53,7 +52,7 @@ def pending_warnings(document: Document, table: dict[str, str] | None = None) ->
     places: dict[str, list[Path]] = {}
     for path in document.keys:
         pattern = _pattern(path)
-        if pattern in table and not _is_off(_value(document, path)):
+        if pattern in table and not _asks_nothing(pattern, _value(document, path)):
             places.setdefault(pattern, []).append(path)
     return [_warning(document, pattern, paths, table[pattern]) for pattern, paths in places.items()]
 
@@ -72,8 +71,10 @@ def _pattern(path: Path) -> str:
     return text
 
 
-def _is_off(value: object) -> bool:
-    """Whether a value asks for nothing, so that its having no effect is no loss."""
+def _asks_nothing(pattern: str, value: object) -> bool:
+    """Whether a value asks for nothing that is missing, so that its having no effect is no loss."""
+    if isinstance(value, str):
+        return value in WORKING.get(pattern, ())
     return value in (None, False, {}, []) or (isinstance(value, dict) and value.get("enabled") is False)
 
 

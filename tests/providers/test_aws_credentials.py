@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from botocore.credentials import ContainerProvider, SharedCredentialProvider  # type: ignore[import-untyped]
+from botocore.credentials import ContainerProvider, SharedCredentialProvider
 
 from pllm.core.clock import ManualClock
 from pllm.core.errors import ErrorKind, GatewayError

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 from unittest.mock import patch
 
-import botocore.session  # type: ignore[import-untyped]
+import botocore.session
 import pytest
 from aiohttp import web
-from botocore.auth import SigV4Auth  # type: ignore[import-untyped]
-from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
-from botocore.credentials import Credentials  # type: ignore[import-untyped]
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from pllm.core.clock import ManualClock
 from pllm.core.deployment import Deployment

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-import botocore.session  # type: ignore[import-untyped]
-from botocore.eventstream import EventStream  # type: ignore[import-untyped]
-from botocore.parsers import EventStreamJSONParser, create_parser  # type: ignore[import-untyped]
-from botocore.serialize import create_serializer  # type: ignore[import-untyped]
-from botocore.validate import ParamValidator  # type: ignore[import-untyped]
+import botocore.session
+from botocore.eventstream import EventStream
+from botocore.parsers import EventStreamJSONParser, create_parser
+from botocore.serialize import create_serializer
+from botocore.validate import ParamValidator
 
 from pllm.core.profile import ModelProfile
 from pllm.wire.bedrock_converse import upstream

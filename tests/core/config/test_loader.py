@@ -311,3 +311,18 @@ def test_a_random_unknown_key_is_always_refused_on_its_line(section: str, key: s
         assert any(problem.line == line and key in problem.path for problem in error.problems)
     else:
         assert key in repr(config)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.data())
+def test_a_damaged_file_is_loaded_or_refused_and_nothing_else(data_dir: Path, data: st.DataObject) -> None:
+    text = (data_dir / data.draw(st.sampled_from(["seed.yaml", "mistakes.yaml"]))).read_text()
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(text)))
+        cut = data.draw(st.integers(0, 30))
+        text = text[:at] + data.draw(st.text("[]{}:-\n\t \"'&*<!%@${}aé0#,|>?", max_size=4)) + text[at + cut :]
+    try:
+        load(text)
+    except ConfigError as error:
+        assert any(problem.severity == "error" for problem in error.problems)
+        assert all(problem.line >= 1 and problem.column >= 1 for problem in error.problems)

@@ -12,7 +12,7 @@ from tests.wire.anthropic_messages.judge import sent, target
 from pllm.core.errors import GatewayError
 from pllm.core.jsontext import JsonObject
 from pllm.wire.anthropic_messages import client, upstream
-from pllm.wire.anthropic_messages.seal import Sealed, seal
+from pllm.wire.anthropic_messages.seal import Sealed, is_foreign, seal, unseal
 from pllm.wire.lane import ClientWire
 from pllm.wire.neutral import (
     CacheMark,
@@ -224,6 +224,20 @@ def test_case_23_keeping_all_thinking_is_no_edit_of_the_context() -> None:
     clear = {"edits": [{"type": "clear_tool_uses_20250919"}]}
     assert client.decode(body(context_management=keep)).extras == {}
     assert client.decode(body(context_management=clear)).extras == {"context_management": clear}
+
+
+def test_case_23_a_way_of_thinking_newer_than_this_wire_is_kept_as_it_is() -> None:
+    between = {"type": "between_tools"}
+    request = client.decode(body(thinking=between, output_config={"effort": "low"}))
+    assert request.extras == {"thinking": between} and request.reasoning == Reasoning(effort="low")
+    assert sent(request)["thinking"] == between
+
+
+def test_case_12_a_seal_that_was_tampered_with_proves_nothing_to_anyone() -> None:
+    for broken in ("pllm1:", "pllm1:x:gemini::p", "pllm1:s:gemini", "pllm1:s:gemini::"):
+        assert unseal(broken) is None and is_foreign(broken)
+        thought = parts({"type": "thinking", "thinking": "x", "signature": broken})
+        assert thought == (Thinking("x"),)
 
 
 TEXT = {"type": "text", "text": "x"}

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pllm.core.errors import invalid
 from pllm.core.jsontext import JsonObject, dumps
 from pllm.wire.anthropic_messages import fields
-from pllm.wire.anthropic_messages.seal import unseal
+from pllm.wire.anthropic_messages.seal import is_foreign, unseal
 from pllm.wire.anthropic_messages.vocabulary import DIALECT, ORIGIN, read_citation
 from pllm.wire.neutral import (
     CacheMark,
@@ -119,11 +119,11 @@ class BlockReader:
         said = fields.string(block.get("thinking"), f"{path}.thinking")
         signature = fields.optional_text(block.get("signature"), f"{path}.signature")
         self.keep_unknown(block, path, ("type", "thinking", "signature"))
-        if not signature:
-            return Thinking(said)
-        sealed = unseal(signature)
-        if sealed is None:
+        if not is_foreign(signature):
             return Thinking(said, signature, origin=ORIGIN)
+        sealed = unseal(signature or "")
+        if sealed is None:
+            return Thinking(said)
         if sealed.kind == "redacted":
             return Thinking(said, redacted=sealed.payload, origin=sealed.origin, id=sealed.id)
         return Thinking(said, sealed.payload, origin=sealed.origin, id=sealed.id)

@@ -28,6 +28,7 @@ from pllm.wire.neutral import (
     Inline,
     Message,
     Opaque,
+    Refusal,
     Text,
     Thinking,
     ToolCall,
@@ -172,3 +173,10 @@ class TestTurns:
         cited = Message("assistant", (Text("b", citations=(Citation("https://a"),)),))
         how, _ = encoded(ask(Message("user", (Text("a"),), "messages[0]", "Ann"), cited, user("c")))
         assert how.dropped == ("messages[0].name", "citations")
+
+    def test_a_refusal_in_history_is_what_the_model_said(self) -> None:
+        assert parts(ask(user("a"), assistant(Refusal("I won't.")), user("b")), 1) == [{"text": "I won't."}]
+
+    def test_a_result_that_only_looks_like_json_is_text(self) -> None:
+        history = (user("x"), assistant(ToolCall("c1", "f")), Message("user", (ToolResult("c1", (Text("{not json"),)),)))
+        assert parts(ask(*history), 2)[0]["functionResponse"]["response"] == {"output": "{not json"}

@@ -70,9 +70,9 @@ class CandidateReader:
             events += self._part(part)
         if (probabilities := logprobs(candidate.get("logprobsResult"))) is not None:
             events.append(LogprobsDelta(probabilities, self._number))
-        for citation in citations(candidate, "".join(self._said)):
-            if citation not in self._citations:
-                self._citations.append(citation)
+        if "groundingMetadata" in candidate or "citationMetadata" in candidate:
+            found = citations(candidate, "".join(self._said))
+            self._citations += [citation for citation in found if citation not in self._citations]
         self._finish_reason(candidate)
 
     def close(self) -> list[Event]:

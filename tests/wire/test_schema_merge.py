@@ -9,6 +9,8 @@ from pllm.wire.schema_merge import conjoin
 
 Schema = dict[str, Any]
 
+BETWEEN = {"minLength": 1, "maxLength": 2}
+
 
 @pytest.mark.parametrize(
     ("first", "second", "both"),

@@ -70,6 +70,13 @@ def test_guardrail_settings_of_streams_are_left_out_of_buffered_calls() -> None:
     assert body_of(extras=extras, stream=True)["guardrailConfig"] == extras["guardrailConfig"]
 
 
+def test_what_no_client_dialect_can_say_in_the_answer_is_reported() -> None:
+    asked_for = {"additionalModelResponseFieldPaths": ["/usage"], "guardrailConfig": GUARDRAIL}
+    encoded = upstream.encode(asked(extras=asked_for), target(CLAUDE_45))
+    assert encoded.dropped == ("additionalModelResponseFields", "guardrailConfig.trace")
+    assert upstream.encode(asked(extras={"guardrailConfig": {"trace": "disabled"}}), target(CLAUDE_45)).dropped == ()
+
+
 def test_a_managed_prompt_brings_its_own_inference_settings() -> None:
     variables = {"promptVariables": {"topic": {"text": "bees"}}}
     assert "inferenceConfig" not in body_of(max_tokens=None, extras=variables)
@@ -96,7 +103,7 @@ def test_a_service_tier_is_bedrocks_own(tier: str, sent_tier: Any) -> None:
 
 
 def test_case_23_a_tier_bedrock_does_not_have_is_a_400() -> None:
-    with pytest.raises(GatewayError, match="scale") as caught:
+    with pytest.raises(GatewayError, match=r"no tier 'scale'\. Remove it") as caught:
         upstream.encode(asked(service_tier="scale"), target(CLAUDE_45))
     assert caught.value.param == "service_tier"
 

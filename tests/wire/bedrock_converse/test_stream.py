@@ -22,6 +22,7 @@ from pllm.wire.neutral import (
     Event,
     Failure,
     Finish,
+    Opaque,
     Response,
     Start,
     TextDelta,
@@ -168,6 +169,26 @@ def test_events_and_deltas_newer_than_the_gateway_are_passed_over() -> None:
 def test_metadata_before_message_stop_completes_the_stream_all_the_same() -> None:
     frames = [*FRAMES[:-2], FRAMES[-1], FRAMES[-2]]
     assert fold(decoded(b"".join(frames))).usage == fold(decoded(b"".join(FRAMES))).usage
+
+
+def test_native_blocks_are_put_together_from_their_pieces() -> None:
+    pieces: list[tuple[str, dict[str, Any]]] = [
+        ("messageStart", {"role": "assistant"}),
+        ("contentBlockStart", {"contentBlockIndex": 0, "start": {"image": {"format": "png"}}}),
+        ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"image": {"source": {"bytes": "AA=="}}}}),
+        ("contentBlockStop", {"contentBlockIndex": 0}),
+        ("contentBlockStart", {"contentBlockIndex": 1, "start": {"toolUse": {"name": "n", "type": "server_tool_use"}}}),
+        ("contentBlockDelta", {"contentBlockIndex": 1, "delta": {"toolUse": {"input": "not json"}}}),
+        ("contentBlockStop", {"contentBlockIndex": 1}),
+        ("messageStop", {"stopReason": "tool_use"}),
+        ("metadata", {}),
+    ]
+    (choice,) = fold(decoded(b"".join(framed(pieces)))).choices
+    assert choice.parts == (
+        Opaque("converse", "image", {"image": {"format": "png", "source": {"bytes": "AA=="}}}),
+        Opaque("converse", "toolUse", {"toolUse": {"name": "n", "type": "server_tool_use", "input": "not json"}}),
+    )
+    assert choice.finish == "stop"
 
 
 def test_nothing_is_read_behind_the_end() -> None:

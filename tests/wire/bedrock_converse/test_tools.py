@@ -149,6 +149,19 @@ def test_bedrocks_own_tools_pass_and_those_of_other_providers_are_refused_by_nam
     assert refused(asked(tools=(WEATHER, foreign)), CLAUDE).param == "tools[1].web_search_20250305"
 
 
+@pytest.mark.parametrize(("messages", "left"), [(HELLO, None), (HISTORY, ["old_tool"])])
+def test_when_every_tool_is_dropped_no_empty_list_is_sent(messages: tuple[Message, ...], left: list[str] | None) -> None:
+    foreign = Tool("web_search", dialect="messages", raw={"type": "web_search_20250305"}, cache=CacheMark())
+    found = config(asked(messages=messages, tools=(foreign,)), target(CLAUDE_45, drop=True))
+    assert (None if found is None else names(found)) == left
+
+
+def test_case_22_two_marks_in_one_place_are_one_cache_point() -> None:
+    foreign = Tool("web_search", dialect="messages", raw={"type": "web_search_20250305"}, cache=CacheMark())
+    found = config(asked(tools=(Tool("f", cache=CacheMark()), foreign)), target(CLAUDE_45, drop=True))
+    assert [next(iter(entry)) for entry in found["tools"]] == ["toolSpec", "cachePoint"]
+
+
 def test_case_20_strict_tools_get_a_closed_schema_on_models_that_compile_it() -> None:
     strict = Tool("f", None, {"type": "object", "properties": {"n": {"type": "integer", "minimum": 3}}}, strict=True)
     spec = config(asked(tools=(strict,)))["tools"][0]["toolSpec"]

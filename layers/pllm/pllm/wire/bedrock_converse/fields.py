@@ -68,6 +68,7 @@ def bedrock_fields(request: Request, ledger: Ledger) -> JsonObject:
         found["additionalModelRequestFields"] = {**claude, **found.get("additionalModelRequestFields", {})}
     if not request.stream:
         _without_stream_settings(found)
+    _report_what_stays_behind(found, ledger)
     _service_tier(request, found, ledger)
     _metadata(request, found, ledger)
     return found
@@ -143,6 +144,14 @@ def _without_stream_settings(found: JsonObject) -> None:
     guardrail = found.get("guardrailConfig")
     if guardrail is not None:
         found["guardrailConfig"] = {key: value for key, value in guardrail.items() if key != "streamProcessingMode"}
+
+
+def _report_what_stays_behind(found: JsonObject, ledger: Ledger) -> None:
+    """No client dialect has a place for what these ask for in the answer."""
+    if "additionalModelResponseFieldPaths" in found:
+        ledger.drop("additionalModelResponseFields")
+    if found.get("guardrailConfig", {}).get("trace", "disabled") != "disabled":
+        ledger.drop("guardrailConfig.trace")
 
 
 def _service_tier(request: Request, found: JsonObject, ledger: Ledger) -> None:

@@ -25,7 +25,7 @@ class Ledger:
     def refuse(self, param: str, why: str = "") -> None:
         """A field that cannot be carried: GatewayError(400) naming it and the model, or, by configuration, dropped."""
         if not self._target.drop_unsupported:
-            raise unsupported(param, self._target.public_name, why)
+            raise unsupported(param, self._target.public_name, f"{why}." if why else "")
         self.drop(param)
 
     def drop(self, *entries: str) -> None:

@@ -40,6 +40,8 @@ def tool_config(request: Request, turns: Sequence[Message], hidden: Tool | None,
     if not tools and in_history:
         tools = _rebuilt_tools(turns, ledger)
     entries = _entries((*tools, hidden) if hidden is not None else tools, target, ledger)
+    if not entries:
+        return _rebuilt(turns, ledger) if in_history else ToolConfig()
     if wanted and not target.profile.supports_tool_choice_any:
         ledger.refuse("response_format" if hidden is not None else "tool_choice", "it cannot be made to call a tool")
         wanted = {}
@@ -120,7 +122,7 @@ def _entries(tools: Sequence[Tool], target: Target, ledger: Ledger) -> list[Json
     entries: list[JsonObject] = []
     for number, tool in enumerate(tools):
         entries += _entry(tool, f"tools[{number}]", target, ledger)
-        if tool.cache is not None and entries:
+        if tool.cache is not None and entries and "cachePoint" not in entries[-1]:
             entries.append(cache_point(tool.cache))
     return entries
 

@@ -7,6 +7,7 @@ no project is named), or what the environment has. A key travels in a header, ne
 
 import re
 from collections.abc import Mapping
+from typing import Protocol
 from urllib.parse import quote
 
 from pllm.core.deployment import Deployment
@@ -14,7 +15,6 @@ from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.jsontext import dumps, loads
 from pllm.core.secret import Secret
 from pllm.providers.base import HttpRequest
-from pllm.providers.google_credentials import GoogleCredentials
 from pllm.providers.keyed import common_headers
 from pllm.wire.lane import WireRequest
 from pllm.wire.neutral import UpstreamDialect
@@ -27,6 +27,14 @@ DEFAULT_LOCATION = "global"
 _MULTI_REGIONS = frozenset({"us", "eu"})
 _LOCATION = re.compile(r"[a-z0-9-]{2,40}")
 _VERSION = re.compile(r"/v\d+[a-z0-9]*$")
+
+
+class Credentials(Protocol):
+    """Where access tokens come from; None stands for the environment's own credential."""
+
+    async def token(self, credential: Secret | None) -> str: ...
+
+    def project(self, credential: Secret | None) -> str | None: ...
 
 
 class GeminiApiProvider:
@@ -47,7 +55,7 @@ class GeminiApiProvider:
 class VertexProvider:
     """Vertex AI. `environment` gives project and location where the deployment names none."""
 
-    def __init__(self, credentials: GoogleCredentials, environment: Mapping[str, str]) -> None:
+    def __init__(self, credentials: Credentials, environment: Mapping[str, str]) -> None:
         self._credentials = credentials
         self._environment = environment
 

@@ -196,6 +196,12 @@ def test_case_10_a_blob_that_is_not_claudes_survives_inside_bedrock() -> None:
     assert said[1]["content"][0] == {"reasoningContent": {"redactedContent": blob}}
 
 
+def test_case_12_geminis_signature_on_a_call_stays_behind() -> None:
+    call = ToolCall("a", "f", "{}", signature="R2VtaW5p", origin="gemini")
+    said = turns(*HELLO, assistant(call), user(ToolResult("a", (Text("x"),))))
+    assert said[1]["content"] == [{"toolUse": {"toolUseId": "a", "name": "f", "input": {}}}]
+
+
 # --- Media ---
 
 

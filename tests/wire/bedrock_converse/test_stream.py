@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.wire.bedrock_converse.judge import answer_by_botocore, operation, read_by_botocore
+from tests.wire.bedrock_converse.judge import answer_by_botocore, operation, read_by_botocore, target
 from tests.wire.bedrock_converse.provider import answer, blocks, framed, stops, stream, usages
 
 from pllm.core.errors import ErrorKind
@@ -22,9 +22,12 @@ from pllm.wire.neutral import (
     Event,
     Failure,
     Finish,
+    Message,
     Opaque,
+    Request,
     Response,
     Start,
+    Text,
     TextDelta,
     ThinkingDelta,
     ToolCall,
@@ -147,6 +150,18 @@ def test_case_10_a_signature_comes_in_a_delta_of_its_own_at_the_end_of_its_block
     thinking = [event for event in decoded(b"".join(FRAMES)) if isinstance(event, ThinkingDelta)]
     assert all(event.signature is None for event in thinking[:-1])
     assert thinking[-1] == ThinkingDelta(0, signature="c2ln", origin="anthropic")
+
+
+def test_case_16_usage_comes_whether_the_client_asked_for_it_or_not() -> None:
+    asked = Request("m", (Message("user", (Text("hi"),)),), max_tokens=9, stream=True, include_usage=False)
+    decoder = upstream.decoder(upstream.encode(asked, target()))
+    assert any(isinstance(event, UsageUpdate) for event in decoder.feed(b"".join(FRAMES)))
+
+
+def test_case_17_an_error_in_place_of_the_first_event_comes_before_any_start() -> None:
+    (failure,) = decoded(exception("throttlingException", b'{"message":"slow down"}'))
+    assert isinstance(failure, Failure)
+    assert failure.error.status == 429
 
 
 def test_a_block_that_says_nothing_leaves_no_block() -> None:

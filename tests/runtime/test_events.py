@@ -1,8 +1,8 @@
+import importlib
 import json
 from typing import Any
 
 import pytest
-from awslambdaric.lambda_context import LambdaContext  # type: ignore[import-untyped]
 from mangum import Mangum
 from tests.runtime.support.events import make_rest_event
 
@@ -15,7 +15,7 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:
 
 
 def _context() -> Any:
-    return LambdaContext("an-id", None, None, 1_700_000_000_123)
+    return importlib.import_module("awslambdaric.lambda_context").LambdaContext("an-id", None, None, 1_700_000_000_123)
 
 
 def _read(event: dict[str, Any]) -> Any:

@@ -1,7 +1,6 @@
 import asyncio
 
 import pytest
-import snapshot_restore_py  # type: ignore[import-untyped]
 
 import lambda_stream
 from lambda_stream.hooks import AfterResponseWork
@@ -64,8 +63,8 @@ def test_what_cannot_be_run_is_refused_by_its_type() -> None:
 def test_snapshot_hooks_are_registered_with_aws_and_return_what_they_decorate(monkeypatch: pytest.MonkeyPatch) -> None:
     before: list[object] = []
     after: list[object] = []
-    monkeypatch.setattr(snapshot_restore_py, "_before_snapshot_registry", before)
-    monkeypatch.setattr(snapshot_restore_py, "_after_restore_registry", after)
+    monkeypatch.setattr("snapshot_restore_py._before_snapshot_registry", before)
+    monkeypatch.setattr("snapshot_restore_py._after_restore_registry", after)
     called: list[str] = []
 
     @lambda_stream.before_snapshot

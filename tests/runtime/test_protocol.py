@@ -44,12 +44,18 @@ def test_empty_data_is_no_chunk() -> None:
 
 
 def test_the_prelude_of_a_rest_api_keeps_every_value_of_a_header() -> None:
-    headers = [(b"Set-Cookie", b"a=1"), (b"X-One", b"1"), (b"set-cookie", b"b=2"), (b"x-latin", b"\xe9")]
+    headers = [
+        (b"Set-Cookie", b"a=1"),
+        (b"X-One", b"1"),
+        (b"set-cookie", b"b=2"),
+        (b"x-latin", b"\xe9"),
+        (b"x-utf-8", "é".encode()),
+    ]
     prelude = protocol.prelude_multi_value(201, headers)
     assert prelude.endswith(b"}" + b"\0" * 8)
     assert json.loads(prelude[:-8]) == {
         "statusCode": 201,
-        "multiValueHeaders": {"set-cookie": ["a=1", "b=2"], "x-one": ["1"], "x-latin": ["é"]},
+        "multiValueHeaders": {"set-cookie": ["a=1", "b=2"], "x-one": ["1"], "x-latin": ["é"], "x-utf-8": ["é"]},
     }
 
 

@@ -56,7 +56,7 @@ def prelude_multi_value(status: int, headers: RawHeaders) -> bytes:
     """The prelude for a REST API (payload format 1.0). Repeated headers, cookies among them, keep every value."""
     values: dict[str, list[str]] = {}
     for name, value in headers:
-        values.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+        values.setdefault(_text(name).lower(), []).append(_text(value))
     return _prelude({"statusCode": status, "multiValueHeaders": values}, values)
 
 
@@ -65,7 +65,7 @@ def prelude_joined(status: int, headers: RawHeaders) -> bytes:
     joined: dict[str, list[str]] = {}
     cookies: list[str] = []
     for raw_name, raw_value in headers:
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        name, value = _text(raw_name).lower(), _text(raw_value)
         if name == "set-cookie":
             cookies.append(value)
         else:
@@ -74,6 +74,14 @@ def prelude_joined(status: int, headers: RawHeaders) -> bytes:
     if cookies:
         fields["cookies"] = cookies
     return _prelude(fields, {**joined, "set-cookie": cookies})
+
+
+def _text(raw: bytes) -> str:
+    """Header bytes as the text they mean: frameworks write either UTF-8 or ISO-8859-1."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
 
 
 def _prelude(fields: dict[str, object], values: dict[str, list[str]]) -> bytes:

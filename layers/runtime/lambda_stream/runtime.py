@@ -13,11 +13,11 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from awslambdaric import bootstrap  # type: ignore[import-untyped]
-from awslambdaric.lambda_config import LambdaConfigProvider  # type: ignore[import-untyped]
-from awslambdaric.lambda_runtime_client import LambdaRuntimeClient  # type: ignore[import-untyped]
-from awslambdaric.lambda_runtime_exception import FaultException  # type: ignore[import-untyped]
-from awslambdaric.lambda_runtime_marshaller import LambdaMarshaller  # type: ignore[import-untyped]
+from awslambdaric import bootstrap
+from awslambdaric.lambda_config import LambdaConfigProvider
+from awslambdaric.lambda_runtime_client import LambdaRuntimeClient
+from awslambdaric.lambda_runtime_exception import FaultException
+from awslambdaric.lambda_runtime_marshaller import LambdaMarshaller
 from mangum import Mangum
 
 from lambda_stream import protocol

@@ -162,6 +162,11 @@ async def headers_of_all_kinds(scope: Scope, receive: Receive, send: Send) -> No
     await body(send, b"created")
 
 
+async def cookies(scope: Scope, receive: Receive, send: Send) -> None:
+    await start(send, headers=[(b"set-cookie", b"a=1; Path=/"), (b"set-cookie", b"b=2; HttpOnly")])
+    await body(send, b"set")
+
+
 async def empty(scope: Scope, receive: Receive, send: Send) -> None:
     await start(send, 204, [])
     await body(send, b"")
@@ -325,6 +330,7 @@ _BEHAVIOURS: tuple[Callable[[Scope, Receive, Send], Awaitable[None]], ...] = (
     many,
     binary,
     headers_of_all_kinds,
+    cookies,
     empty,
     zero_length,
     fail_first,

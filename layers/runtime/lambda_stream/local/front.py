@@ -10,7 +10,14 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from lambda_stream.local.pool import EnvironmentPool
-from lambda_stream.local.replies import BufferedReply, HeaderList, InvocationFailedError, StreamedReply, ThrottledError
+from lambda_stream.local.replies import (
+    BufferedReply,
+    HeaderList,
+    InvocationFailedError,
+    StreamBrokenError,
+    StreamedReply,
+    ThrottledError,
+)
 from lambda_stream.local.rest_events import IncomingRequest, rest_event
 from lambda_stream.local.specs import Limits, Route
 
@@ -20,6 +27,8 @@ _HOST = re.compile(r"^[A-Za-z0-9._-]+(:\d{1,5})?$")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # They belong to one connection, and the connection to the client is ours.
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"})
+
+_WITHOUT_BODY = (204, 304)
 
 
 class _RefusedError(Exception):
@@ -116,8 +125,10 @@ async def _relay(request: web.BaseRequest, reply: StreamedReply, request_id: str
     response = web.StreamResponse(status=reply.status, headers=_headers(reply.headers, request_id))
     try:
         await response.prepare(request)
-        while data := await reply.body.read():
-            await response.write(data)
+        if request.method == "HEAD" or reply.status in _WITHOUT_BODY:
+            await _drain(reply)
+        else:
+            await _relay_body(response, reply)
         await response.write_eof()
     except InvocationFailedError as broken:
         logger.error("%s %s: the stream broke off: %s", request.method, request.path, broken.reason)
@@ -128,6 +139,15 @@ async def _relay(request: web.BaseRequest, reply: StreamedReply, request_id: str
         # The client went away. The function is not told; what it still writes is read and dropped.
         await _drain(reply)
     return response
+
+
+async def _relay_body(response: web.StreamResponse, reply: StreamedReply) -> None:
+    missing = response.content_length
+    while data := await reply.body.read():
+        await response.write(data)
+        missing = missing and missing - len(data)
+    if missing:
+        raise StreamBrokenError(f"the body is {missing} bytes short of its Content-Length")
 
 
 async def _drain(reply: StreamedReply) -> None:

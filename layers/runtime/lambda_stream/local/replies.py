@@ -127,7 +127,9 @@ def read_proxy_response(payload: bytes) -> BufferedReply:
     """The HTTP answer in a buffered function's proxy JSON. Raises InvocationFailedError when it is not one."""
     answer = _json_object(payload, "the response")
     status, headers = _status_and_headers(answer)
-    text = answer.get("body") or ""
+    text = answer.get("body")
+    if text is None:
+        text = ""
     if not isinstance(text, str):
         raise InvocationFailedError(f"the response's body is a {type(text).__name__}, not a string")
     if not answer.get("isBase64Encoded"):
@@ -150,7 +152,7 @@ def _json_object(text: bytes, what: str) -> dict[str, Any]:
 
 def _status_and_headers(answer: dict[str, Any]) -> tuple[int, HeaderList]:
     status = answer.get("statusCode")
-    if not isinstance(status, int) or not 100 <= status <= 599:
+    if not isinstance(status, int) or not 200 <= status <= 599:
         raise InvocationFailedError(f"statusCode is {status!r}, not an HTTP status")
     multi_value = answer.get("multiValueHeaders") or {}
     headers = [(name, str(value)) for name, values in multi_value.items() for value in values]

@@ -1,6 +1,7 @@
 """Judges that are not ours: the official SDK's request types, response models and stream accumulator."""
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import httpx2
@@ -50,18 +51,29 @@ def chunks(stream: bytes) -> list[ChatCompletionChunk]:
     return [ChatCompletionChunk.model_validate(loads(block[6:]), strict=True) for block in blocks]
 
 
-def accumulated(stream: bytes, n: int = 1) -> ParsedChatCompletion[None]:
-    """What `client.chat.completions.stream` makes of our bytes, fed in pieces that respect nothing."""
+class _Replay:
+    """A transport that answers every request with the bytes it was given last, in pieces that respect nothing."""
 
-    def respond(_: httpx2.Request) -> httpx2.Response:
-        pieces = (stream[i : i + 37] for i in range(0, len(stream), 37))
+    stream = b""
+
+    def __call__(self, _: httpx2.Request) -> httpx2.Response:
+        pieces = (self.stream[i : i + 37] for i in range(0, len(self.stream), 37))
         return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=pieces)
 
-    with (
-        httpx2.Client(transport=httpx2.MockTransport(respond)) as http,
-        OpenAI(api_key="k", base_url="http://gateway/v1", http_client=http, max_retries=0) as sdk,
-        sdk.chat.completions.stream(model="m", messages=[{"role": "user", "content": "x"}], n=n) as events,
-    ):
+
+@cache
+def _sdk() -> tuple[OpenAI, _Replay]:
+    replay = _Replay()
+    http = httpx2.Client(transport=httpx2.MockTransport(replay))
+    return OpenAI(api_key="k", base_url="http://gateway/v1", http_client=http, max_retries=0), replay
+
+
+def accumulated(stream: bytes, n: int = 1) -> ParsedChatCompletion[object]:
+    """What `client.chat.completions.stream` makes of our bytes. Its snapshot, because asking it for the final completion
+    raises for a finish_reason of length or content_filter."""
+    sdk, replay = _sdk()
+    replay.stream = stream
+    with sdk.chat.completions.stream(model="m", messages=[{"role": "user", "content": "x"}], n=n) as events:
         for _ in events:
             pass
-        return events.get_final_completion()
+        return events.current_completion_snapshot

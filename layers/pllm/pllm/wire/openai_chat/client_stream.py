@@ -165,7 +165,7 @@ class ChatEncoder:
                 state.length += len(text)
                 return {"content": text}
             case RefusalDelta(_, text):
-                return {"refusal": text}
+                return {"refusal": text} if text else {}
             case ThinkingDelta():
                 return _thinking(event, state)
             case CitationDelta(index, citation):

@@ -97,9 +97,7 @@ class FrameReader:
         for choice in choices:
             if not isinstance(choice, dict):
                 raise malformed_upstream("a choice in a stream event is not an object")
-            reason = choice.get("finish_reason")
-            if reason == "error":
-                raise error_in_answer(choice)
+            reason = stated_finish(choice)
             number = choice_number(choice)
             if reason is not None or number not in self.finishes:
                 self.finishes[number] = reason
@@ -123,6 +121,16 @@ class FrameReader:
 def choice_number(choice: Mapping[str, Any]) -> int:
     number = choice.get("index")
     return number if isinstance(number, int) else 0
+
+
+def stated_finish(choice: Mapping[str, Any]) -> str | None:
+    """A choice's finish_reason, None while it goes on. Raises the error of one that the provider ended with "error"."""
+    reason = choice.get("finish_reason")
+    if reason == "error":
+        raise error_in_answer(choice)
+    if reason is not None and not isinstance(reason, str):
+        raise malformed_upstream("a finish_reason is not a string")
+    return reason or None
 
 
 def _chunk(data: bytes) -> JsonObject:

@@ -7,6 +7,7 @@ from pllm.core.jsontext import JsonError, JsonObject, dumps, loads
 from pllm.wire.lane import Answer, Target, WireRequest
 from pllm.wire.openai_chat.edit import check, edit
 from pllm.wire.openai_chat.errors import error_in_answer, read_error
+from pllm.wire.openai_chat.framing import stated_finish
 from pllm.wire.openai_chat.relay import ChatRelay
 from pllm.wire.openai_chat.usage import read_usage
 
@@ -39,7 +40,7 @@ class ChatLane:
     def answer(self, body: bytes, content_type: str) -> Answer:
         """The provider's own bytes, after a look that they are a chat completion. An error object in a 2xx is raised."""
         answer = read_answer(body, content_type)
-        return Answer(body, read_usage(answer.get("usage")), answer["choices"][0].get("finish_reason"))
+        return Answer(body, read_usage(answer.get("usage")), stated_finish(answer["choices"][0]))
 
     def relay(self) -> ChatRelay:
         return ChatRelay(
@@ -64,6 +65,5 @@ def read_answer(body: bytes, content_type: str = "application/json") -> JsonObje
     if not isinstance(choices, list) or not choices or not all(isinstance(choice, dict) for choice in choices):
         raise malformed_upstream("it is not a chat completion: 'choices' is missing or empty")
     for choice in choices:
-        if choice.get("finish_reason") == "error":
-            raise error_in_answer(choice)
+        stated_finish(choice)
     return dict(answer)

@@ -9,7 +9,7 @@ from pllm.wire.folding import fold
 from pllm.wire.lane import Encoded
 from pllm.wire.neutral import End, Event, Failure, Response, Start, Usage, UsageUpdate
 from pllm.wire.openai_chat.choice_reader import ChoiceReader
-from pllm.wire.openai_chat.framing import Frame, FrameReader, choice_number
+from pllm.wire.openai_chat.framing import Frame, FrameReader, choice_number, stated_finish
 from pllm.wire.openai_chat.lane import read_answer
 from pllm.wire.openai_chat.usage import read_usage
 
@@ -24,7 +24,7 @@ def decode_answer(body: bytes, encoded: Encoded) -> Response:
             raise malformed_upstream("a choice has no message")
         reader = ChoiceReader(choice["index"] if isinstance(choice.get("index"), int) else position, encoded.hidden_tool)
         events += reader.read(choice, message)
-        events += reader.finish(choice.get("finish_reason"), choice.get("stop_reason"))
+        events += reader.finish(stated_finish(choice), choice.get("stop_reason"))
     if (usage := read_usage(answer.get("usage"))) is not None:
         events.append(UsageUpdate(usage))
     return fold([*events, End()])

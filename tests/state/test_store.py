@@ -29,7 +29,7 @@ from pllm.state.store import (
     Update,
     Value,
 )
-from pllm.state.table import DynamoStore, compile_update
+from pllm.state.table import DynamoStore, compile_update, connect
 
 TABLE = "pllm-test"
 STORES = ("memory", "moto", "local")
@@ -49,14 +49,14 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
         with mock_aws():
             client = boto3.client("dynamodb", region_name="us-east-1")
             create_table(client, TABLE)
-            dynamo = DynamoStore(client, TABLE)
+            dynamo = DynamoStore(lambda: client, TABLE)
             yield dynamo
             dynamo.close()
     else:
         endpoint: str = request.getfixturevalue("local_endpoint")
         client = _client(endpoint)
         create_table(client, TABLE)
-        dynamo = DynamoStore(client, TABLE)
+        dynamo = DynamoStore(lambda: client, TABLE)
         yield dynamo
         dynamo.close()
         client.delete_table(TableName=TABLE)
@@ -163,7 +163,7 @@ class _Failing:
     ],
 )
 async def test_a_timeout_says_whether_the_write_may_have_happened(error: Exception, reason: str, sent: bool) -> None:
-    store = DynamoStore(_Failing(error), "t")
+    store = DynamoStore(lambda: _Failing(error), "t")
     with pytest.raises(StateError) as failure:
         await store.update(Update("p", "s", add={"n": 1}))
     assert (failure.value.reason, failure.value.sent) == (reason, sent)
@@ -172,7 +172,7 @@ async def test_a_timeout_says_whether_the_write_may_have_happened(error: Excepti
 
 async def test_a_table_that_is_not_there_is_an_error_and_not_an_empty_answer() -> None:
     with mock_aws():
-        store = DynamoStore(boto3.client("dynamodb", region_name="us-east-1"), "missing")
+        store = DynamoStore(lambda: connect("us-east-1"), "missing")
         with pytest.raises(StateError) as failure:
             await store.get("p", "s")
         assert failure.value.reason == "ResourceNotFoundException"

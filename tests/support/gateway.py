@@ -16,13 +16,16 @@ from pllm.core.routing import Catalogue
 from pllm.core.secret import Secret
 from pllm.edge.app import Edge, Gateway, routes
 from pllm.edge.auth import Authenticator
+from pllm.edge.generation import Generation
 from pllm.edge.models import Models
+from pllm.edge.responses import Responses
 from pllm.pipeline import Endpoint, Pipeline
 from pllm.providers.azure import AzureProvider
 from pllm.providers.base import Provider
 from pllm.providers.keyed import KeyedProvider
 from pllm.providers.registry import ROWS
 from pllm.providers.transport import AiohttpTransport
+from pllm.state.answers import StoredAnswers
 
 KEY = "sk-test-master"
 
@@ -89,6 +92,7 @@ async def gateway(
     aliases: Mapping[str, tuple[str, ...]] | None = None,
     environment: Mapping[str, str] | None = None,
     missing: tuple[str, ...] = (),
+    answers: StoredAnswers | None = None,
     **pipeline: Any,
 ) -> AsyncIterator[Harness]:
     models: dict[str, tuple[Deployment, ...]] = {}
@@ -103,7 +107,7 @@ async def gateway(
     options: dict[str, Any] = {"sleep": sleep, "retries": 0} | pipeline
     line = Pipeline(catalogue, providers(environment or {}), transport, clock, Random(7), **options)
     edge = Edge(
-        routes(Models(catalogue, 1_700_000_000), line),
+        routes(Models(catalogue, 1_700_000_000), line, Responses(Generation("responses", line), answers, clock, lines.append)),
         Authenticator(Secret(KEY)),
         clock,
         lambda: "req-1",

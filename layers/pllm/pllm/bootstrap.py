@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from uuid import uuid4
@@ -17,17 +18,25 @@ from pllm.core.routing import Catalogue
 from pllm.core.secret import Secret
 from pllm.edge.app import Edge, Gateway, routes
 from pllm.edge.auth import Authenticator
+from pllm.edge.generation import Generation
 from pllm.edge.models import Models
+from pllm.edge.responses import Responses
 from pllm.pipeline import Endpoint, Pipeline
 from pllm.providers.aws_credentials import AwsCredentialSource
 from pllm.providers.azure import AzureProvider
 from pllm.providers.base import Provider
 from pllm.providers.bedrock import BedrockProvider
 from pllm.providers.deployments import build
+from pllm.providers.google_credentials import GoogleCredentials
 from pllm.providers.keyed import KeyedProvider
 from pllm.providers.registry import Registry
 from pllm.providers.secrets import fetch_secret
+from pllm.providers.sigv4 import Scope, sign
 from pllm.providers.transport import AiohttpTransport
+from pllm.providers.vertex import GeminiApiProvider, VertexProvider
+from pllm.state.answers import StoredAnswers
+from pllm.state.store import Store
+from pllm.state.table import DynamoStore, connect
 from pllm.telemetry.log import Emit, emit_to_stdout
 
 PACKAGED_CONFIG = "/opt/config/config.json"
@@ -53,6 +62,8 @@ class Settings:
 
     config: str = PACKAGED_CONFIG
     secret_arn: str | None = None
+    table: str | None = None
+    dynamodb_endpoint: str | None = None
     region: str = "us-east-1"
     function: str = "gateway"
 
@@ -61,6 +72,8 @@ class Settings:
         return Settings(
             config=environment.get("PLLM_CONFIG") or PACKAGED_CONFIG,
             secret_arn=environment.get("PLLM_SECRET_ARN") or None,
+            table=environment.get("PLLM_TABLE") or None,
+            dynamodb_endpoint=environment.get("PLLM_DYNAMODB_ENDPOINT") or None,
             region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1",
             function=environment.get("AWS_LAMBDA_FUNCTION_NAME") or "gateway",
         )
@@ -80,9 +93,12 @@ def gateway(environment: Mapping[str, str] = os.environ, emit: Emit = emit_to_st
         emit({"level": "WARN", "message": "configuration", "warning": str(warning)})
     pipeline = _pipeline(resolved.config, built.catalogue, registry, environment, clock)
     master_key = resolved.config.auth.master_key or variables.get("PLLM_MASTER_KEY")
+    store = _store(settings)
+    answers = StoredAnswers(store) if store else None
+    responses = Responses(Generation("responses", pipeline), answers, clock, emit)
     return Gateway(
         Edge(
-            routes=routes(Models(built.catalogue, int(clock.wall_s())), pipeline),
+            routes=routes(Models(built.catalogue, int(clock.wall_s())), pipeline, responses),
             authenticator=Authenticator(Secret(master_key) if master_key else None),
             clock=clock,
             new_id=lambda: uuid4().hex,
@@ -136,8 +152,35 @@ def _endpoints(
     registry: Registry, environment: Mapping[str, str], transport: AiohttpTransport, clock: Clock
 ) -> dict[str, Endpoint]:
     aws = AwsCredentialSource(environment, clock, transport.simple)
-    special: dict[str, Provider] = {"azure": AzureProvider(), "bedrock": BedrockProvider(aws, clock, environment)}
+    google = GoogleCredentials(environment, clock, transport.simple, partial(_sign_for_google, aws, environment, clock))
+    special: dict[str, Provider] = {
+        "azure": AzureProvider(),
+        "bedrock": BedrockProvider(aws, clock, environment),
+        "vertex": VertexProvider(google, environment),
+        "gemini": GeminiApiProvider(),
+    }
     return {row.name: Endpoint(special.get(row.kind) or KeyedProvider(row, environment), row) for row in registry.rows}
+
+
+async def _sign_for_google(
+    aws: AwsCredentialSource,
+    environment: Mapping[str, str],
+    clock: Clock,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes,
+) -> dict[str, str]:
+    """Workload identity federation: Google believes a signed AWS request that says who the function is."""
+    scope = Scope(Settings.of(environment).region, "sts")
+    return sign(method, url, headers, body, credentials=await aws.get(), scope=scope, now_s=clock.wall_s())
+
+
+def _store(settings: Settings) -> Store | None:
+    """The table, where the function has one. It is connected to when it is first needed."""
+    if settings.table is None:
+        return None
+    return DynamoStore(partial(connect, settings.region, settings.dynamodb_endpoint), settings.table)
 
 
 def _variables(environment: Mapping[str, str], settings: Settings, clock: Clock) -> Mapping[str, str]:

@@ -24,13 +24,14 @@ def _add_local(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     local.add_argument("--workers", type=int, default=4, help="most environments at once, as Lambda's concurrency (default: 4)")
     local.add_argument("--config", metavar="FILE", help="configuration (default: the packaged one, or the embedded model's)")
     local.add_argument("--model", choices=("auto", "real", "demo"), help="what answers where no provider key is set")
+    local.add_argument("--dynamodb-endpoint", metavar="URL", help="a DynamoDB to use instead of the embedded one")
     local.set_defaults(run=_local)
 
 
 def _local(parsed: argparse.Namespace) -> int:
     from pllm.local.start import Options, run
 
-    return run(Options(parsed.host, parsed.port, parsed.workers, parsed.config, parsed.model))
+    return run(Options(parsed.host, parsed.port, parsed.workers, parsed.config, parsed.model, parsed.dynamodb_endpoint))
 
 
 if __name__ == "__main__":

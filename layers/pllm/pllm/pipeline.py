@@ -7,12 +7,14 @@ Nothing is committed to the client before an upstream has answered and its first
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from random import Random
+from typing import Any
 
 from pllm.core.clock import Clock
 from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
-from pllm.core.jsontext import JsonObject
+from pllm.core.jsontext import JsonObject, loads
 from pllm.core.record import RequestRecord
 from pllm.core.routing import Attempt, Catalogue, attempts, backoff_s
 from pllm.providers.base import Provider, ProviderRow, Timeouts, Transport, UpstreamResponse
@@ -48,13 +50,15 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What to send: a whole `body`, or `pieces` of whole events. `close` must be awaited after the last byte."""
+    """What to send: a whole `body`, or `pieces` of whole events. `close` must be awaited after the last byte. `final` gives the
+    JSON object that the client has in the end, None when it has none: for storing it."""
 
     headers: Mapping[str, str]
     content_type: str
     body: bytes = b""
     pieces: AsyncIterator[bytes] | None = None
     close: Callable[[], Awaitable[None]] | None = None
+    final: Callable[[], Mapping[str, Any] | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,13 @@ class Pipeline:
             await response.close()
             raise
         _note_usage(call.record, answer.usage, answer.finish)
-        return Reply(self._headers(call, sent_s), "application/json", answer.body, close=response.close)
+        return Reply(
+            self._headers(call, sent_s),
+            "application/json",
+            answer.body,
+            close=response.close,
+            final=partial(loads, answer.body),
+        )
 
     async def _stream(self, response: UpstreamResponse, lane: Lane, deployment: Deployment, call: Call, sent_s: float) -> Reply:
         live = LiveStream(response, lane.relay(), call.record, self.clock)
@@ -156,7 +166,7 @@ class Pipeline:
             raise
         limit_s = sent_s + min(deployment.timeout_s, self._remaining_s(call))
         live.end_at(limit_s, _too_slow(deployment, limit_s - sent_s))
-        return Reply(self._headers(call, sent_s), "text/event-stream", pieces=live.pieces(), close=live.close)
+        return Reply(self._headers(call, sent_s), "text/event-stream", pieces=live.pieces(), close=live.close, final=live.final)
 
     def _remaining_s(self, call: Call) -> float:
         return float("inf") if call.deadline_s is None else max(call.deadline_s - self.clock.monotonic_s(), 0.0)

@@ -6,7 +6,8 @@ explicit error event. There is no third way out of `pieces`.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 from pllm.core.clock import Clock
 from pllm.core.errors import ErrorKind, GatewayError, malformed_upstream
@@ -71,6 +72,11 @@ class LiveStream:
             yield self._broken(GatewayError(ErrorKind.INTERNAL, "The gateway failed while relaying this stream."))
         finally:
             self._note()
+
+    def final(self) -> Mapping[str, Any] | None:
+        """The object that the whole stream amounts to, where the client's dialect ends with one (Responses)."""
+        final: Mapping[str, Any] | None = getattr(self._relay, "response", None) if self._relay.finished else None
+        return final
 
     async def close(self) -> None:
         """Gives the connection back. Runs after the client's last byte, so a short wait for the upstream's is free."""

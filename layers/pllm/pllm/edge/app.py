@@ -13,6 +13,7 @@ from pllm.edge.exchange import Endpoint, Exchange, Sent
 from pllm.edge.generation import Generation, not_offered
 from pllm.edge.http import HttpRequest, Receive, Scope, Send, json_headers, send_whole
 from pllm.edge.models import Models
+from pllm.edge.responses import Responses
 from pllm.pipeline import Pipeline
 from pllm.telemetry.log import Emit, crash_site
 from pllm.telemetry.request_line import emf_line, log_line
@@ -33,13 +34,14 @@ _GENERATION = {
     "/v1/chat/completions": "chat",
     "/v1/completions": "completions",
     "/v1/messages": "messages",
-    "/v1/responses": "responses",
 }
 
 
-def routes(models: Models, pipeline: Pipeline) -> Routes:
+def routes(models: Models, pipeline: Pipeline, responses: Responses) -> Routes:
     """The whole surface of the data plane, less what needs no credential."""
     return {
+        "/v1/responses": {"POST": ("responses", responses.create)},
+        "/v1/responses/": {"GET": ("response", responses.get), "DELETE": ("response", responses.delete)},
         **{path: {"POST": (dialect, Generation(dialect, pipeline))} for path, dialect in _GENERATION.items()},
         "/v1/models": {"GET": ("models", models.listing)},
         "/v1/models/": {"GET": ("model", models.one)},

@@ -20,8 +20,11 @@ class Generation:
     pipeline: Pipeline
 
     async def __call__(self, exchange: Exchange) -> None:
+        await self.answer(exchange, await exchange.request.json_object())
+
+    async def answer(self, exchange: Exchange, body: JsonObject) -> Reply:
+        """Runs one request and sends its answer; the reply is given for what is to be known of it afterwards."""
         request, record = exchange.request, exchange.record
-        body = await request.json_object()
         call = Call(
             dialect=self.dialect,
             model=_model(body),
@@ -40,6 +43,7 @@ class Generation:
         finally:
             if reply.close is not None:
                 await reply.close()
+        return reply
 
 
 async def _send(exchange: Exchange, reply: Reply) -> None:

@@ -14,7 +14,9 @@ from lambda_stream.local import FunctionSpec, LocalLambda, Route
 from pllm.core.config import ConfigError, compile_config
 from pllm.core.config.loader import LoadedConfig, load
 from pllm.core.config.resolve import used_variables
+from pllm.local import dynamodb
 from pllm.local.banner import banner
+from pllm.local.children import child
 from pllm.local.upstreams import ALIAS, embedded
 from pllm.providers.registry import ROWS
 
@@ -35,6 +37,7 @@ class Options:
     workers: int = 4
     config: str | None = None
     model: str | None = None
+    dynamodb_endpoint: str | None = None
 
 
 def run(options: Options) -> int:
@@ -55,13 +58,16 @@ def run(options: Options) -> int:
 
 async def _serve(options: Options) -> None:
     async with AsyncExitStack() as stack:
-        text, name, says = await _configuration(options, stack)
+        (text, name, says), endpoint = await asyncio.gather(_configuration(options, stack), _table(options, stack))
         loaded = load(text, name)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pllm-")))
         compiled = folder / "config.json"
         compiled.write_bytes(compile_config(loaded.config, loaded.warnings, name))
         key = os.environ.get("PLLM_MASTER_KEY") or LOCAL_KEY
-        environment = _function_environment(loaded, compiled, key)
+        environment = _function_environment(loaded, compiled, key) | {
+            "PLLM_TABLE": dynamodb.TABLE,
+            "PLLM_DYNAMODB_ENDPOINT": endpoint,
+        }
         server = await stack.enter_async_context(
             LocalLambda(_functions(environment), _routes(), options.host, options.port, options.workers)
         )
@@ -79,6 +85,14 @@ async def _configuration(options: Options, stack: AsyncExitStack) -> tuple[str, 
         return _read(str(_PACKAGED)), str(_PACKAGED), f"provider keys from the environment: {', '.join(found)}"
     upstream = await stack.enter_async_context(embedded(wanted))
     return upstream.config(), "(embedded)", upstream.says
+
+
+async def _table(options: Options, stack: AsyncExitStack) -> str:
+    """The endpoint of a DynamoDB that has our table: the one that was named, or the embedded one."""
+    if options.dynamodb_endpoint is not None:
+        await asyncio.to_thread(dynamodb.create_table, options.dynamodb_endpoint)
+        return options.dynamodb_endpoint
+    return await stack.enter_async_context(child("pllm.local.dynamodb", start_s=60.0, name="The embedded DynamoDB"))
 
 
 def _read(name: str) -> str:

@@ -1,8 +1,6 @@
 """What answers on a laptop where no provider key is set: the embedded real model, or the labelled demo."""
 
-import asyncio
 import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +8,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from pllm.local import demo, model
+from pllm.local.children import child
 
 ALIAS = "local"
 """The name under which either of them is offered, so that a first command does not depend on which one answers."""
@@ -69,23 +68,10 @@ async def _demo(says: str) -> AsyncIterator[Upstream]:
 async def _real() -> AsyncIterator[Upstream]:
     threads = str(max(1, (os.cpu_count() or 2) // 2))
     port = _free_port()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "pllm.local.model", "--port", str(port), "--threads", threads),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        async with asyncio.timeout(_MODEL_START_S):
-            assert process.stdout is not None
-            if not await process.stdout.readline():
-                raise SystemExit("The embedded model did not start. Try MODEL=demo make run.")
+    arguments = ("--port", str(port), "--threads", threads)
+    async with child("pllm.local.model", *arguments, start_s=_MODEL_START_S, name="The embedded model"):
         says = f"real model: SmolLM2-135M on this machine ({threads} thread{'s' if threads != '1' else ''}); small, often wrong"
         yield Upstream(model.NAME, f"http://127.0.0.1:{port}/v1", says)
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
 
 
 def _free_port() -> int:

@@ -126,6 +126,7 @@ ROWS: tuple[ProviderRow, ...] = (
         kind="vertex",
         key_required=False,
         synonyms=("vertex_ai", "vertexai", "google-vertex"),
+        quirks=Quirks(variant="vertex"),
     ),
     ProviderRow(
         "gemini",
@@ -134,7 +135,8 @@ ROWS: tuple[ProviderRow, ...] = (
         "GEMINI_API_KEY",
         dialects=("gemini",),
         auth="x-goog-api-key",
-        kind="vertex",
+        kind="gemini",
+        quirks=Quirks(variant="gemini"),
         synonyms=("google", "google-ai-studio", "google_ai_studio"),
     ),
 )

@@ -5,9 +5,10 @@ did not come is the caller's to decide (docs/decisions on shared state). boto3 i
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 from pllm.state.store import (
@@ -35,26 +36,32 @@ _CONNECT_TIMEOUT_S = 0.25
 _READ_TIMEOUT_S = 0.4
 
 
-def connect(region: str, endpoint: str | None = None) -> Any:
-    """A boto3 DynamoDB client with the timeouts of the hot path."""
+def connect(region: str, endpoint: str | None = None, *, read_timeout_s: float = _READ_TIMEOUT_S) -> Any:
+    """A boto3 DynamoDB client, by default with the timeouts of the hot path. An `endpoint` of one's own needs no account."""
     import boto3  # 200 ms: only environments that use shared state pay
     from botocore.config import Config
 
     config = Config(
         connect_timeout=_CONNECT_TIMEOUT_S,
-        read_timeout=_READ_TIMEOUT_S,
+        read_timeout=read_timeout_s,
         retries={"total_max_attempts": 1},
         tcp_keepalive=True,
         max_pool_connections=_THREADS * 2,
     )
-    return boto3.client("dynamodb", region_name=region, endpoint_url=endpoint, config=config)
+    session = boto3.Session(region_name=region)
+    if endpoint is not None and session.get_credentials() is None:
+        session = boto3.Session(region_name=region, aws_access_key_id="local", aws_secret_access_key="local")  # noqa: S106
+    return session.client("dynamodb", endpoint_url=endpoint, config=config)
 
 
 class DynamoStore:
-    """The table `name` through a boto3 client. Safe to use from one event loop; calls run on a bounded thread pool."""
+    """The table `name` through the boto3 client that `connect` makes when the first call is due. Safe to use from one event
+    loop; calls run on a bounded thread pool."""
 
-    def __init__(self, client: Any, name: str) -> None:
-        self._client = client
+    def __init__(self, connect: Callable[[], Any], name: str) -> None:
+        self._connect = connect
+        self._client: Any = None
+        self._connecting = Lock()
         self._name = name
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="state")
 
@@ -96,12 +103,18 @@ class DynamoStore:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            answer: Mapping[str, Any] = getattr(self._client, operation)(TableName=self._name, **arguments)
+            answer: Mapping[str, Any] = getattr(self._connected(), operation)(TableName=self._name, **arguments)
         except ClientError as error:
             raise _client_error(error.response) from None
         except BotoCoreError as error:
             raise _network_error(error) from None
         return answer
+
+    def _connected(self) -> Any:
+        with self._connecting:
+            if self._client is None:
+                self._client = self._connect()
+            return self._client
 
 
 class _ConditionFailedError(Exception):

@@ -6,7 +6,7 @@ pay for the others at cold start.
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import cast
+from typing import Any, cast
 
 from pllm.core.errors import GatewayError, broken_stream
 from pllm.core.jsontext import JsonObject
@@ -86,6 +86,12 @@ class _TranslatedRelay:
         self.error: GatewayError | None = None
         self.usage: Usage | None = None
         self.finish: str | None = None
+
+    @property
+    def response(self) -> Mapping[str, Any] | None:
+        """The final object of dialects whose streams end with one (Responses), once the stream is whole."""
+        final: Mapping[str, Any] | None = getattr(self._encoder, "response", None)
+        return final
 
     def feed(self, data: bytes) -> bytes:
         if self.error or self.finished:

@@ -1,0 +1,55 @@
+"""Stored answers of the Responses API: one compressed item each, gone after a month, readable by whoever made it."""
+
+import zlib
+
+from pllm.state.store import Item, Store, Update
+from pllm.wire.openai_responses import StoredResponse
+
+KEPT_S = 30 * 24 * 3600
+"""As long as OpenAI keeps them."""
+
+# DynamoDB's item limit is 400 KB; the rest of the item is small.
+MAX_STORED_BYTES = 380_000
+
+
+class AnswerTooLargeError(Exception):
+    """The answer does not fit one item, compressed as it is."""
+
+
+class StoredAnswers:
+    """`owner` is the principal's id: another's answer is as absent as one that never was."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def put(self, answer: StoredResponse, owner: str) -> None:
+        """Raises AnswerTooLargeError, StateError."""
+        body = zlib.compress(answer.to_json())
+        if len(body) > MAX_STORED_BYTES:
+            raise AnswerTooLargeError(f"{len(body)} bytes")
+        await self._store.update(Update(*_key(answer.id), set={"body": body, "owner": owner, "exp": answer.expires_s}))
+
+    async def get(self, response_id: str, owner: str, now_s: float) -> StoredResponse | None:
+        """None for one that is absent, expired (TTL deletes late) or somebody else's. Raises StateError."""
+        item = await self._store.get(*_key(response_id), consistent=True)
+        if item is None or not _readable(item, owner, now_s):
+            return None
+        body = item["body"]
+        assert isinstance(body, bytes)
+        return StoredResponse.from_json(zlib.decompress(body))
+
+    async def delete(self, response_id: str, owner: str, now_s: float) -> bool:
+        """Whether there was one to delete. Raises StateError."""
+        if await self.get(response_id, owner, now_s) is None:
+            return False
+        await self._store.delete(*_key(response_id))
+        return True
+
+
+def _key(response_id: str) -> tuple[str, str]:
+    return f"R#{response_id}", "R"
+
+
+def _readable(item: Item, owner: str, now_s: float) -> bool:
+    expires = item.get("exp")
+    return item.get("owner") == owner and isinstance(expires, int) and expires > now_s

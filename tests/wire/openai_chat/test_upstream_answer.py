@@ -279,7 +279,7 @@ def test_citations_logprobs_audio_and_custom_calls_arrive() -> None:
         {"audio": {"data": "A", "transcript": "hi"}},
         {"audio": {"expires_at": 9}},
     ]
-    spoken = folded(*(event({"audio": piece}) for piece in pieces), event({}, "stop"), DONE)
+    spoken = folded(*(event(piece) for piece in pieces), event({}, "stop"), DONE)
     assert parts(spoken) == (Opaque("chat", "audio", audio),)
 
 

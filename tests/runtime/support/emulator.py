@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +64,15 @@ class Emulated:
 
 
 @contextlib.contextmanager
-def emulated(emulator: Path, log: Path, handler: str = "served_app.app", mode: str = "stream") -> Iterator[Emulated]:
-    """Start `handler` under the emulator, through the layer's own exec wrapper, as the managed runtime would be."""
+def emulated(
+    emulator: Path,
+    log: Path,
+    handler: str = "served_app.app",
+    mode: str = "stream",
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[Emulated]:
+    """Start `handler` under the emulator, through the layer's own exec wrapper, as the managed runtime would be.
+    `variables` are set over the function's environment."""
     port = free_port()
     environment = {
         "PATH": os.environ["PATH"],
@@ -73,6 +80,7 @@ def emulated(emulator: Path, log: Path, handler: str = "served_app.app", mode: s
         "PYTHONPATH": os.pathsep.join((str(RUNTIME), str(APPS))),
         "LAMBDA_STREAM_MODE": mode,
         "PYTHONUNBUFFERED": "1",
+        **(variables or {}),
     }
     with log.open("wb") as output:
         process = subprocess.Popen(

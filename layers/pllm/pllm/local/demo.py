@@ -6,6 +6,7 @@ the answer follows from the request alone. `python -m pllm.local.demo --port 810
 
 import argparse
 import asyncio
+import contextlib
 import json
 import re
 from collections.abc import AsyncIterator
@@ -161,13 +162,26 @@ def _call_deltas(number: int, call: dict[str, Any]) -> list[dict[str, Any]]:
     return [first, *({"index": number, "function": {"arguments": piece}} for piece in pieces if piece)]
 
 
+async def serve(host: str, port: int, delay_s: float) -> None:
+    """Serves until cancelled; prints the base URL once it listens."""
+    runner = web.AppRunner(Demo(delay_s).app(), access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        print(f"http://{host}:{runner.addresses[0][1]}/v1", flush=True)
+        await asyncio.Event().wait()
+    finally:
+        await runner.cleanup()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8101)
+    parser.add_argument("--port", type=int, default=8101, help="0 for any free one")
     parser.add_argument("--delay", type=float, default=0.03, help="seconds between two chunks of a stream")
     args = parser.parse_args()
-    web.run_app(Demo(args.delay).app(), host=args.host, port=args.port, print=None)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serve(args.host, args.port, args.delay))
 
 
 if __name__ == "__main__":

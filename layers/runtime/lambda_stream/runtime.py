@@ -6,11 +6,13 @@ ids stay AWS's.
 """
 
 import asyncio
+import contextlib
 import inspect
 import json
 import logging
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from awslambdaric import bootstrap
@@ -59,6 +61,10 @@ class StreamingRuntimeClient(LambdaRuntimeClient):  # type: ignore[misc]
 
     def __init__(self, address: str, use_thread_for_polling_next: bool) -> None:
         super().__init__(address, use_thread_for_polling_next)
+        if use_thread_for_polling_next:
+            # awslambdaric starts a thread for every event, so that signals are handled while it waits; one kept thread does.
+            waiting_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="next-invocation")
+            self.ThreadPoolExecutor = lambda max_workers: contextlib.nullcontext(waiting_thread)
         self._loop = environment_loop()
         self._connection = ResponseConnection(address, self._loop)
 

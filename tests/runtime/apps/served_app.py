@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import socket
+import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -165,6 +166,12 @@ async def headers_of_all_kinds(scope: Scope, receive: Receive, send: Send) -> No
 async def cookies(scope: Scope, receive: Receive, send: Send) -> None:
     await start(send, headers=[(b"set-cookie", b"a=1; Path=/"), (b"set-cookie", b"b=2; HttpOnly")])
     await body(send, b"set")
+
+
+async def threads(scope: Scope, receive: Receive, send: Send) -> None:
+    await start(send)
+    names = sorted(thread.name for thread in threading.enumerate() if thread is not threading.main_thread())
+    await body(send, " ".join(names).encode())
 
 
 async def empty(scope: Scope, receive: Receive, send: Send) -> None:
@@ -331,6 +338,7 @@ _BEHAVIOURS: tuple[Callable[[Scope, Receive, Send], Awaitable[None]], ...] = (
     binary,
     headers_of_all_kinds,
     cookies,
+    threads,
     empty,
     zero_length,
     fail_first,

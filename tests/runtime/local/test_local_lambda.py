@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ import aiohttp
 import httpx
 import pytest
 import pytest_asyncio
-from tests.runtime.support.folders import APPS
+from tests.runtime.support.folders import APPS, RUNTIME
 from tests.runtime.support.gates import GateServer
 
 from lambda_stream.local import FunctionSpec, Limits, LocalLambda, Route
@@ -265,6 +266,22 @@ async def test_a_request_above_the_limits_gets_413() -> None:
     assert "larger than Lambda's 4000 bytes" in in_the_event.json()["message"]
 
 
+async def test_a_client_that_asks_first_is_told_to_go_on() -> None:
+    async with _serving() as (server, _):
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        writer.write(b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+        assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"ok")
+        assert (await asyncio.wait_for(reader.readline(), 20)).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+
+async def test_the_python_of_newer_managed_runtimes_waits_for_events_in_one_kept_thread() -> None:
+    function = _function(env={"AWS_EXECUTION_ENV": "AWS_Lambda_python3.13"})
+    async with _serving(function, environments=1) as (_, client):
+        assert {(await client.get("/threads")).text for _ in range(3)} == {"next-invocation_0"}
+
+
 async def _pieces(size: int) -> AsyncIterator[bytes]:
     for _ in range(size // 100):
         yield b"x" * 100
@@ -376,3 +393,31 @@ async def test_closing_ends_the_workers_and_breaks_what_is_in_flight() -> None:
         with pytest.raises(aiohttp.ClientError):
             await answer.content.read()
         answer.close()
+
+
+async def test_one_command_serves_an_app_until_it_is_interrupted() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *(
+            "-m",
+            "lambda_stream.local",
+            "environment_app.app",
+            "--port",
+            "0",
+            "--code",
+            str(APPS),
+            "--env",
+            "GIVEN=1",
+            "--buffered",
+        ),
+        env={"PYTHONPATH": str(RUNTIME), "PATH": os.environ["PATH"]},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    line = (await asyncio.wait_for(process.stderr.readline(), 20)).decode().strip()
+    assert line.startswith("serving environment_app.app on http://127.0.0.1:")
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+        seen = (await client.get(line.rpartition(" ")[2])).json()
+    assert (seen["GIVEN"], seen["LAMBDA_STREAM_MODE"]) == ("1", "buffered")
+    process.send_signal(signal.SIGINT)
+    assert await asyncio.wait_for(process.wait(), 20) == 0

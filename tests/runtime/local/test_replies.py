@@ -83,6 +83,12 @@ def test_the_cookies_of_a_joined_prelude_become_headers() -> None:
         (b"[]" + b"\0" * 8, "the prelude is a JSON list"),
         (b"{}" + b"\0" * 8, "statusCode is None"),
         (b'{"statusCode": 999}' + b"\0" * 8, "statusCode is 999"),
+        (b'{"statusCode": 100}' + b"\0" * 8, "statusCode is 100"),
+        (b'{"statusCode": 200, "headers": []}' + b"\0" * 8, "headers is a JSON list"),
+        (b'{"statusCode": 200, "multiValueHeaders": {"a": "b"}}' + b"\0" * 8, "a is a JSON str, not a list"),
+        (b'{"statusCode": 200, "headers": {"a": "b\\r\\nc: d"}}' + b"\0" * 8, "not a header: 'a'"),
+        (b'{"statusCode": 200, "headers": {"a b": "c"}}' + b"\0" * 8, "not a header: 'a b'"),
+        (b'{"statusCode": 200, "cookies": [{}]}' + b"\0" * 8, "not a header: 'set-cookie'"),
     ],
 )
 def test_a_prelude_that_is_none_fails_with_the_reason(sent: bytes, reason: str) -> None:

@@ -33,8 +33,10 @@ def test_what_is_absent_is_null_as_in_the_cloud() -> None:
 
 
 def test_the_gateways_own_headers_are_added_to_the_clients() -> None:
-    headers = _event("/", headers=(("Host", "h"), ("X-Forwarded-For", "203.0.113.1")))["multiValueHeaders"]
-    assert headers["X-Forwarded-For"] == ["203.0.113.1", "127.0.0.1"]
+    headers = _event("/", headers=(("Host", "h"), ("x-forwarded-for", "203.0.113.1"), ("X-Forwarded-Proto", "gopher")))[
+        "multiValueHeaders"
+    ]
+    assert headers["X-Forwarded-For"] == ["203.0.113.1, 127.0.0.1"]
     assert headers["X-Forwarded-Proto"] == ["http"]
     assert headers["X-Amzn-Trace-Id"][0].startswith("Root=1-")
 

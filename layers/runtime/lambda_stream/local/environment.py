@@ -77,6 +77,7 @@ class Environment:
                 "lambda_stream",
                 self._spec.handler,
                 env=worker_environment(self._spec, port),
+                cwd=self._spec.code_paths[0] if self._spec.code_paths else None,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=self._output,

@@ -95,6 +95,8 @@ class Front:
         too_large = _RefusedError(413, f"the request body is larger than {limit} bytes")
         if (request.content_length or 0) > limit:
             raise too_large
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = bytearray()
         while piece := await request.content.readany():
             body += piece

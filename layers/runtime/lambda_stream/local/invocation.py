@@ -65,16 +65,20 @@ class StreamedResponse:
     def __init__(self, invocation: Invocation, pause: Callable[[], None], resume: Callable[[], None]) -> None:
         self._invocation = invocation
         self._prelude: PreludeReader | None = PreludeReader()
+        self._is_refused = False
         self._body = BodyStream(pause, resume)
 
     def feed(self, data: bytes) -> None:
         """A piece of prelude or body."""
+        if self._is_refused:
+            return
         if self._prelude is None:
             self._body.feed(data)
             return
         try:
             complete = self._prelude.feed(data)
         except InvocationFailedError as error:
+            self._is_refused = True
             self._invocation.fail(error.reason)
             return
         if complete is not None:

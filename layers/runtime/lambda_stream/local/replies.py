@@ -4,14 +4,18 @@ import asyncio
 import base64
 import binascii
 import json
+import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from lambda_stream.protocol import PRELUDE_END, PRELUDE_LIMIT_BYTES
 
 _HIGH_WATER_BYTES = 256 * 1024
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_LINE_BREAK = re.compile(r"[\r\n\0]")
+_Container = TypeVar("_Container", dict[str, Any], list[Any])
 
 HeaderList = list[tuple[str, str]]
 
@@ -154,9 +158,24 @@ def _status_and_headers(answer: dict[str, Any]) -> tuple[int, HeaderList]:
     status = answer.get("statusCode")
     if not isinstance(status, int) or not 200 <= status <= 599:
         raise InvocationFailedError(f"statusCode is {status!r}, not an HTTP status")
-    multi_value = answer.get("multiValueHeaders") or {}
-    headers = [(name, str(value)) for name, values in multi_value.items() for value in values]
+    multi_value = _typed(answer, "multiValueHeaders", dict)
+    headers = [(name, value) for name in multi_value for value in _typed(multi_value, name, list)]
     named = {name.lower() for name in multi_value}
-    headers += [(name, str(value)) for name, value in (answer.get("headers") or {}).items() if name.lower() not in named]
-    headers += [("set-cookie", cookie) for cookie in answer.get("cookies") or ()]
-    return status, headers
+    headers += [(name, value) for name, value in _typed(answer, "headers", dict).items() if name.lower() not in named]
+    headers += [("set-cookie", cookie) for cookie in _typed(answer, "cookies", list)]
+    return status, [_header(name, value) for name, value in headers]
+
+
+def _typed(container: dict[str, Any], name: str, wanted: type[_Container]) -> _Container:
+    value = container.get(name)
+    if value is None:
+        return wanted()
+    if not isinstance(value, wanted):
+        raise InvocationFailedError(f"{name} is a JSON {type(value).__name__}, not a {wanted.__name__}")
+    return value
+
+
+def _header(name: str, value: object) -> tuple[str, str]:
+    if not _HEADER_NAME.fullmatch(name) or not isinstance(value, str | int | float) or _LINE_BREAK.search(str(value)):
+        raise InvocationFailedError(f"not a header: {name!r}: {value!r}")
+    return name, str(value)

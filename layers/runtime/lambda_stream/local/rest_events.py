@@ -21,6 +21,9 @@ BINARY_MEDIA_TYPES = (
     "video/",
 )
 
+# What API Gateway says of the connection itself, whatever the client claims.
+_OWN_HEADERS = frozenset({"x-amzn-trace-id", "x-forwarded-for", "x-forwarded-port", "x-forwarded-proto"})
+
 
 @dataclass(frozen=True, slots=True)
 class IncomingRequest:
@@ -41,15 +44,15 @@ class IncomingRequest:
 def rest_event(request: IncomingRequest, *, request_id: str, stage: str, port: int) -> bytes:
     """The event for `request`, as JSON."""
     path, _, query = request.target.partition("?")
-    headers = _multi_values(request.headers)
+    forwarded_for = [value for name, value in request.headers if name.lower() == "x-forwarded-for"]
+    headers = _multi_values([pair for pair in request.headers if pair[0].lower() not in _OWN_HEADERS])
     trace_id = f"Root=1-{int(time.time()):08x}-{uuid.uuid4().hex[:24]}"
-    for name, value in (
-        ("X-Amzn-Trace-Id", trace_id),
-        ("X-Forwarded-For", request.source_ip),
-        ("X-Forwarded-Port", str(port)),
-        ("X-Forwarded-Proto", "http"),
-    ):
-        headers.setdefault(name, []).append(value)
+    headers |= {
+        "X-Amzn-Trace-Id": [trace_id],
+        "X-Forwarded-For": [", ".join((*forwarded_for, request.source_ip))],
+        "X-Forwarded-Port": [str(port)],
+        "X-Forwarded-Proto": ["http"],
+    }
     parameters = _multi_values(parse_qsl(query, keep_blank_values=True))
     body, is_base64 = _body(request)
     event = {

@@ -12,8 +12,9 @@ Mode = Literal["stream", "buffered"]
 class FunctionSpec:
     """One function. Its workers see `env` and Lambda's variables; of this process's environment only PATH, HOME and the like.
 
-    `handler` is module.attribute of an ASGI app, found in `code_paths` (first entries of the worker's PYTHONPATH). `timeout_s`
-    is enforced by killing the worker. `memory_mb` is told to the function, not enforced.
+    `handler` is module.attribute of an ASGI app, found in `code_paths`: the first is the worker's working directory and its
+    LAMBDA_TASK_ROOT, all of them begin its PYTHONPATH. `timeout_s` is enforced by killing the worker. `memory_mb` is told to
+    the function, not enforced.
     """
 
     name: str

@@ -426,3 +426,35 @@ def test_usage_told_late_reaches_the_last_chunk() -> None:
     usage = accumulated(streamed(events, USAGE_ASKED)).usage
     assert usage is not None
     assert (usage.prompt_tokens, usage.completion_tokens) == (3, 1)
+
+
+def test_blocks_that_come_whole_are_streamed_whole() -> None:
+    custom = {"id": "c", "type": "custom", "custom": {"name": "code", "input": "x"}}
+    audio = {"id": "a", "data": "AA", "transcript": "hi", "expires_at": 9}
+    foreign = (Opaque("messages", "server_tool_use", {"id": "s"}), Opaque("messages", "result", {"id": "r"}))
+    page = Citation(None, "a.pdf", raw={"type": "page_location"})
+    parts = (*foreign, Text("x", citations=(page,)), ToolCall("c1", "f"), Opaque("chat", "custom_tool_call", custom))
+    response = answer(*parts, Opaque("chat", "audio", audio))
+    stream = streamed(unfold(response))
+    seen = [delta for block in stream.split(b"\n\n") if block.startswith(b"data: {") for delta in _deltas(block)]
+    merged = {name: [entry for delta in seen for entry in delta.get(name, [])] for name in ("provider_blocks", "citations")}
+    expected = message(response)
+    for name, entries in merged.items():
+        assert [{k: v for k, v in entry.items() if k != "index"} for entry in entries] == expected[name]
+        assert [entry["index"] for entry in entries] == list(range(len(entries)))
+    assert [call["index"] for delta in seen for call in delta.get("tool_calls", []) if "id" in call] == [0, 1]
+    assert [delta["audio"] for delta in seen if "audio" in delta] == [audio]
+
+
+def _deltas(block: bytes) -> list[JsonObject]:
+    return [choice["delta"] for choice in json.loads(block[6:])["choices"]]
+
+
+def test_errors_have_openais_shape() -> None:
+    assert json.loads(client.error(broken_stream("x")))["error"]["type"] == "upstream_error"
+
+
+def test_logprobs_of_one_chunk_never_overwrite_those_of_another() -> None:
+    pieces: list[JsonObject] = [{"content": None, "refusal": None}, {"content": [], "refusal": None}]
+    stream = client.encoder(ASKED, CONTEXT).feed([Start(), TextDelta(0, "a"), *(LogprobsDelta(piece) for piece in pieces)])
+    assert sum(chunk.choices[0].logprobs is not None for chunk in chunks(stream)) == 2

@@ -434,3 +434,16 @@ def test_every_recorded_request_is_understood(recorded: Recorded) -> None:
     leading = next((i for i, role in enumerate(roles) if role not in ("system", "developer")), len(roles))
     assert len(request.messages) == len(roles) - leading
     assert len(request.tools) == len(recorded.request.get("tools") or ())
+
+
+def test_options_parts_and_marks_that_are_seldom_seen() -> None:
+    request = decode(
+        {**USER, "cache_control": {"type": "ephemeral"}},
+        assistant(content=[{"type": "refusal", "refusal": "No."}], cache_control={"type": "ephemeral"}),
+        {"role": "system", "content": "Be brief.", "name": "boss"},
+        stream_options={"include_obfuscation": True},
+    )
+    assert request.messages[0].parts == (Text("Hi", CacheMark()),)
+    assert request.messages[1].parts == (Refusal("No."),)
+    assert request.messages[2] == Message("system", (Text("Be brief."),), "messages[2]", "boss")
+    assert request.extras == {"stream_options": {"include_obfuscation": True}}

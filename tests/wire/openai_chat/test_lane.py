@@ -14,6 +14,7 @@ from pllm.core.jsontext import JsonObject
 from pllm.core.profile import ModelProfile
 from pllm.wire.lane import Lane, Quirks, Relay, Target
 from pllm.wire.openai_chat import ChatLane
+from pllm.wire.openai_chat.edit import needs_translation
 
 HELLO: JsonObject = {"model": "public", "messages": [{"role": "user", "content": "Hi"}]}
 TARGET = Target("upstream-model", "public", "openai")
@@ -157,6 +158,14 @@ def test_a_body_the_gateway_cannot_use_is_a_400_naming_the_field(body: JsonObjec
     with pytest.raises(GatewayError) as caught:
         lane(body)
     assert (caught.value.status, caught.value.param) == (400, param)
+
+
+def test_case_19_a_schema_that_must_be_imitated_is_not_for_this_lane() -> None:
+    to = Target("m", "p", "p", profile=ModelProfile(structured_output="tool"))
+    wanted = {**HELLO, "response_format": {"type": "json_schema", "json_schema": {}}}
+    assert needs_translation(wanted, to)
+    assert not needs_translation(wanted, TARGET)
+    assert not needs_translation({**HELLO, "response_format": {"type": "json_object"}}, to)
 
 
 # --- Usage (case 16) ------------------------------------------------------------------------------------------------

@@ -405,3 +405,23 @@ def test_a_body_that_is_no_completion_is_a_protocol_error(body: bytes) -> None:
 
 def test_a_refusal_is_kept() -> None:
     assert parts(buffered({"content": None, "refusal": "No."})) == (Refusal("No."),)
+
+
+def test_custom_calls_and_matched_stops_arrive_in_pieces_too() -> None:
+    named = {"tool_calls": [{"index": 0, "id": "c", "type": "custom", "custom": {"name": "code", "input": "a"}}]}
+    more = {"tool_calls": [{"index": 0, "custom": {"input": "b"}}]}
+    whole = {"type": "custom", "custom": {"name": "code", "input": "ab"}, "id": "c"}
+    assert parts(folded(event(named), event(more), event({}, "tool_calls"), DONE)) == (
+        Opaque("chat", "custom_tool_call", whole),
+    )
+    matched = event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop", "stop_reason": "END"}])
+    assert folded(event({"content": "x"}), matched, DONE).choices[0].stop_sequence == "END"
+
+
+def test_openrouters_details_stand_in_for_reasoning_that_is_told_nowhere_else() -> None:
+    details = [{"type": "reasoning.summary", "summary": "hm"}]
+    assert parts(buffered({"content": "x", "reasoning_details": details})) == (Thinking("hm"), Text("x"))
+
+
+def test_an_event_that_never_ends_is_a_failure() -> None:
+    assert failure(b"data: " + b"x" * (17 * 1024 * 1024)).kind is ErrorKind.UPSTREAM_PROTOCOL

@@ -465,3 +465,62 @@ def test_every_recorded_request_survives_the_neutral_form(recorded: Recorded) ->
     assert [message.role for message in again.messages] == [message.role for message in spoken]
     bare = replace(asked, messages=(), system=(), tools=(), include_usage=asked.stream)
     assert replace(again, messages=(), system=(), tools=()) == bare
+
+
+def test_case_19_an_anthropic_clients_schema_is_closed_as_strict_mode_demands() -> None:
+    wanted = ResponseFormat("json_schema", {"type": "object", "properties": {"a": {"type": "string"}}}, strict=True)
+    encoded = encode(response_format=wanted, dialect="messages")
+    spec = body(encoded)["response_format"]["json_schema"]
+    assert (spec["name"], spec["schema"]["additionalProperties"], spec["schema"]["required"]) == ("response", False, ["a"])
+
+
+def test_case_19_a_tool_choice_of_none_leaves_only_the_hidden_tool() -> None:
+    to = target(ModelProfile(structured_output="tool"))
+    encoded = encode(response_format=WANTED, tools=(WEATHER,), tool_choice=ToolChoice("none"), to=to)
+    assert [tool["function"]["name"] for tool in body(encoded)["tools"]] == [encoded.hidden_tool]
+
+
+def test_what_may_be_dropped_is_dropped_and_reported() -> None:
+    search = Tool("web_search", dialect="messages", raw={"type": "web_search_20250305"})
+    profile = ModelProfile(structured_output="none", supports_tool_choice_any=False, known=True, can_disable_thinking=False)
+    encoded = encode(
+        tools=(WEATHER, search),
+        tool_choice=ToolChoice("required"),
+        response_format=WANTED,
+        reasoning=Reasoning(effort="none"),
+        to=target(profile, drop_unsupported=True),
+    )
+    assert body(encoded).keys() == {"model", "messages", "tools"}
+    assert encoded.dropped == ("tools.web_search", "tool_choice", "response_format", "reasoning_effort")
+
+
+def test_case_22_marks_on_results_and_assistant_turns() -> None:
+    said = assistant(Text("a", CacheMark()), Text("b"), ToolCall("c1", "weather"))
+    messages = (user(), replace(said, name="bot"), user(ToolResult("c1", (Text("r"),), cache=CacheMark())))
+    to = target(quirks=Quirks(cache_marks="cache_control"))
+    written = body(encode(*messages, to=to), beyond=("cache_control",))["messages"]
+    assert written[1]["content"][0]["cache_control"] == {"type": "ephemeral"}
+    assert written[1]["name"] == "bot"
+    assert written[2]["content"] == [{"type": "text", "text": "r", "cache_control": {"type": "ephemeral"}}]
+    plain = encode(*messages)
+    assert body(plain)["messages"][2]["content"] == "r"
+    assert plain.dropped == ("cache_control",)
+
+
+def test_images_by_file_id_and_stream_options_of_the_dialect() -> None:
+    options = {"stream_options": {"include_obfuscation": True}}
+    written = body(encode(user(Image(FileId("f1"))), stream=True, extras=options))
+    assert written["messages"][0]["content"] == [{"type": "file", "file": {"file_id": "f1"}}]
+    assert written["stream_options"] == {"include_obfuscation": True, "include_usage": True}
+
+
+def test_a_user_message_cannot_hold_what_only_an_assistant_says() -> None:
+    error = refused(user(Text("x"), Thinking("hm")))
+    assert (error.param, "Thinking" in error.message) == ("messages[0]", True)
+
+
+def test_case_10_foreign_proofs_alone_are_left_out_of_openrouters_details() -> None:
+    to = target(quirks=Quirks(reasoning_field="reasoning_details"))
+    encoded = encode(user(), assistant(Thinking("x", "s", origin="anthropic"), Text("x")), user(), to=to)
+    assert "reasoning_details" not in body(encoded)["messages"][1]
+    assert encoded.dropped == ("thinking",)

@@ -90,6 +90,13 @@ def edit(body: JsonObject, target: Target) -> Edited:
     return Edited(edited, stream, asked, forced, tuple(dropped))
 
 
+def needs_translation(body: JsonObject, target: Target) -> bool:
+    """Whether only the translated lane can serve this: a schema that the model must be made to follow by a hidden tool."""
+    wanted = body.get("response_format")
+    emulated = target.profile.structured_output == "tool"
+    return emulated and isinstance(wanted, dict) and wanted.get("type") == "json_schema"
+
+
 def refused_fields(target: Target) -> frozenset[str]:
     """Request fields that this provider or this model is known to answer with an error."""
     profile = target.profile

@@ -80,7 +80,7 @@ sam-local: $(SETUP) $(SAM_SETUP) ## builds for this machine, then `sam local inv
 # > SAM_LOCAL_FLAGS=--skip-pull-image when the runtime's image is already there
 	@docker info >/dev/null 2>&1 || { echo "make sam-local needs a running Docker daemon (docker info fails). Without one: make run, and make test drives the real Lambda runtime emulator." >&2; exit 2; }
 	$(PY) infra/package.py build --arch $$($(PY) infra/package.py machine) --sam $(SAM)
-	$(PY) infra/sam_local.py --sam $(SAM) -- $(SAM_LOCAL_FLAGS)
+	$(PY) -m infra.sam_local --sam $(SAM) -- $(SAM_LOCAL_FLAGS)
 
 ##@ For maintainers
 lock: $(SETUP) $(LOCK_SETUP) ## compiles the lock files from pyproject.toml with uv; keeps versions that still fit

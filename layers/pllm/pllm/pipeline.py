@@ -5,7 +5,7 @@ Nothing is committed to the client before an upstream has answered and its first
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
@@ -18,10 +18,10 @@ from pllm.core.jsontext import JsonObject, loads
 from pllm.core.record import RequestRecord
 from pllm.core.routing import Attempt, Catalogue, attempts, backoff_s
 from pllm.providers.base import Provider, ProviderRow, Timeouts, Transport, UpstreamResponse
-from pllm.relay import LiveStream
-from pllm.wire.lane import AnswerContext, Lane, Target
+from pllm.relay import LiveStream, note_usage
+from pllm.wire.lane import AnswerContext, Lane, NativeCall, Target, WireRequest
 from pllm.wire.lanes import TranslatedLane, client_wire, native_lane, upstream_wire
-from pllm.wire.neutral import Request, UpstreamDialect, Usage
+from pllm.wire.neutral import Request, UpstreamDialect
 
 COMMIT_AFTER_S = 15.0
 """An upstream that answered 200 and then stays silent this long gets its status committed, so that the client can be sent
@@ -37,7 +37,8 @@ _ELSEWHERE_ONLY = frozenset({ErrorKind.UPSTREAM_AUTH})
 @dataclass(frozen=True, slots=True)
 class Call:
     """A parsed client request. `dialect`: what the client speaks. `forward`: headers that travel along when the upstream
-    speaks the same dialect. `deadline_s`: monotonic; None when there is none."""
+    speaks the same dialect. `deadline_s`: monotonic; None when there is none. `native`: a call without a neutral form, which
+    makes its own lanes; `body` is then empty."""
 
     dialect: str
     model: str
@@ -46,6 +47,7 @@ class Call:
     record: RequestRecord
     forward: Mapping[str, str] = field(default_factory=dict)
     deadline_s: float | None = None
+    native: NativeCall | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Reply:
     headers: Mapping[str, str]
     content_type: str
     body: bytes = b""
-    pieces: AsyncIterator[bytes] | None = None
+    pieces: AsyncGenerator[bytes] | None = None
     close: Callable[[], Awaitable[None]] | None = None
     final: Callable[[], Mapping[str, Any] | None] | None = None
 
@@ -86,7 +88,7 @@ class Pipeline:
 
     async def run(self, call: Call) -> Reply:
         """The answer to `call`; raises GatewayError when no deployment could give one."""
-        models = [self.catalogue.models[name] for name in self.catalogue.resolve(call.model)]
+        models = _able([self.catalogue.models[name] for name in self.catalogue.resolve(call.model)], call.native)
         call.record.model = call.model  # only now: a name that does not exist must not become a metric's dimension
         translation = _Translation(call, self._context(call))
         failure: GatewayError | None = None
@@ -139,7 +141,7 @@ class Pipeline:
         try:
             if not 200 <= response.status < 300:
                 raise lane.error(response.status, response.headers, await response.read())
-            if lane.request.stream:
+            if _is_stream(lane.request, response):
                 return await self._stream(response, lane, deployment, call, sent_s)
             asked_s = self.clock.monotonic_s()
             body = await response.read()
@@ -148,10 +150,10 @@ class Pipeline:
         except BaseException:
             await response.close()
             raise
-        _note_usage(call.record, answer.usage, answer.finish)
+        note_usage(call.record, answer.usage, answer.finish)
         return Reply(
             self._headers(call, sent_s),
-            "application/json",
+            answer.content_type,
             answer.body,
             close=response.close,
             final=partial(loads, answer.body),
@@ -159,14 +161,16 @@ class Pipeline:
 
     async def _stream(self, response: UpstreamResponse, lane: Lane, deployment: Deployment, call: Call, sent_s: float) -> Reply:
         live = LiveStream(response, lane.relay(), call.record, self.clock)
+        events = lane.request.stream_type
         try:
-            await live.open(COMMIT_AFTER_S)
+            await live.open(COMMIT_AFTER_S if events else None)  # bytes have no keep-alive for which to commit
         except BaseException:
             await live.close()
             raise
         limit_s = sent_s + min(deployment.timeout_s, self._remaining_s(call))
         live.end_at(limit_s, _too_slow(deployment, limit_s - sent_s))
-        return Reply(self._headers(call, sent_s), "text/event-stream", pieces=live.pieces(), close=live.close, final=live.final)
+        content_type = events or response.headers.get("content-type") or "application/octet-stream"
+        return Reply(self._headers(call, sent_s), content_type, pieces=live.pieces(), close=live.close, final=live.final)
 
     def _remaining_s(self, call: Call) -> float:
         return float("inf") if call.deadline_s is None else max(call.deadline_s - self.clock.monotonic_s(), 0.0)
@@ -200,6 +204,8 @@ class _Translation:
         self._request: Request | None = None
 
     def lane(self, deployment: Deployment, target: Target) -> tuple[Lane, UpstreamDialect]:
+        if self._call.native is not None:
+            return self._call.native.lane(target), "chat"
         if self._call.dialect in deployment.dialects:
             dialect: UpstreamDialect = self._call.dialect  # type: ignore[assignment]  # both are its literals
             return native_lane(self._call.dialect, self._call.body, target), dialect
@@ -208,6 +214,22 @@ class _Translation:
             self._request = client.decode(self._call.body)
         spoken: UpstreamDialect = deployment.dialects[0]  # type: ignore[assignment]  # checked when it was built
         return TranslatedLane(client, upstream_wire(spoken), self._request, target, self._context), spoken
+
+
+def _able(models: Sequence[Sequence[Deployment]], native: NativeCall | None) -> Sequence[Sequence[Deployment]]:
+    """Those that can serve the call. Raises why the first cannot when none can."""
+    if native is None:
+        return models
+    able = [[one for one in deployments if native.refusal(one) is None] for deployments in models]
+    if not any(able) and (refusal := native.refusal(models[0][0])) is not None:
+        raise refusal
+    return able
+
+
+def _is_stream(request: WireRequest, response: UpstreamResponse) -> bool:
+    if request.stream and request.may_come_whole:
+        return response.headers.get("content-type", "").startswith("text/event-stream")
+    return request.stream
 
 
 def _target(deployment: Deployment, row: ProviderRow, call: Call, drop_unsupported: bool) -> Target:
@@ -229,13 +251,6 @@ def _note_attempt(record: RequestRecord, deployment: Deployment, lane: Lane) -> 
     record.upstream_model = deployment.model
     record.dropped = lane.dropped
     record.emulated = lane.emulated
-
-
-def _note_usage(record: RequestRecord, usage: Usage | None, finish: str | None) -> None:
-    if usage is not None:
-        record.prompt_tokens, record.completion_tokens = usage.prompt, usage.output
-        record.cached_tokens, record.reasoning_tokens = usage.cache_read, usage.reasoning
-    record.finish = finish or ""
 
 
 def _too_slow(deployment: Deployment, limit_s: float) -> GatewayError:

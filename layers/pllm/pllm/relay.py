@@ -1,12 +1,12 @@
 """A stream between an upstream and a client, from the upstream's head to the client's last byte.
 
 The promise: what the client gets either ends with its dialect's end marker, because the upstream's was seen, or with an
-explicit error event. There is no third way out of `pieces`.
+explicit error event, or, where its bytes have no words for one, by being cut. There is no other way out of `pieces`.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from pllm.core.clock import Clock
@@ -15,6 +15,7 @@ from pllm.core.record import RequestRecord
 from pllm.providers.base import UpstreamResponse
 from pllm.telemetry.log import crash_site
 from pllm.wire.lane import Relay
+from pllm.wire.neutral import Usage
 
 _log = logging.getLogger(__name__)
 
@@ -35,9 +36,9 @@ class LiveStream:
         self._deadline: asyncio.TimerHandle | None = None
         self._late: GatewayError | None = None
 
-    async def open(self, patience_s: float) -> None:
-        """Returns when the first event was seen, or after `patience_s` of silence: then the status is to be committed
-        and what comes out of the wait is for `pieces` to tell. Raises GatewayError when the stream failed before that."""
+    async def open(self, patience_s: float | None) -> None:
+        """Returns when the first event was seen, or after `patience_s` of silence (None: it waits): then the status is to be
+        committed and what comes out of the wait is for `pieces` to tell. Raises GatewayError when the stream failed before."""
         content_type = self._response.headers.get("content-type", "")
         if content_type.startswith(_NOT_A_STREAM):
             raise malformed_upstream(f"a stream was asked for and {content_type.split(';')[0]} came")
@@ -52,8 +53,9 @@ class LiveStream:
             max(deadline_s - self._clock.monotonic_s(), 0.0), self._too_late, error
         )
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """The client's bytes, in whole events. Never raises, whatever the upstream does."""
+    async def pieces(self) -> AsyncGenerator[bytes]:
+        """The client's bytes, in whole events. Never raises, whatever the upstream does, but for a stream that has no words
+        for its error (audio): that raises the GatewayError, for the response to be seen to be cut."""
         try:
             first = await self._opening if self._opening is not None else await self._first()
             if first:
@@ -103,9 +105,12 @@ class LiveStream:
     async def _next(self) -> bytes | None:
         asked_s = self._clock.monotonic_s()
         try:
-            return await anext(self._chunks, None)
+            data = await anext(self._chunks, None)
         finally:
             self._record.upstream_s += self._clock.monotonic_s() - asked_s
+        if data is None and self._late is not None:
+            raise self._late  # we ended it ourselves
+        return data
 
     async def _drain(self) -> None:
         try:
@@ -122,13 +127,19 @@ class LiveStream:
     def _broken(self, error: GatewayError) -> bytes:
         self._record.broken = True
         self._record.error = error.kind.value
-        return self._relay.fail(error)
+        said = self._relay.fail(error)
+        if said is None:
+            raise error
+        return said
 
     def _note(self) -> None:
-        usage = self._relay.usage
-        if usage is not None:
-            self._record.prompt_tokens = usage.prompt
-            self._record.completion_tokens = usage.output
-            self._record.cached_tokens = usage.cache_read
-            self._record.reasoning_tokens = usage.reasoning
-        self._record.finish = self._relay.finish or ""
+        note_usage(self._record, self._relay.usage, self._relay.finish)
+
+
+def note_usage(record: RequestRecord, usage: Usage | None, finish: str | None) -> None:
+    """What an answer used, as far as it is known."""
+    if usage is not None:
+        record.prompt_tokens, record.completion_tokens = usage.prompt, usage.output
+        record.cached_tokens, record.reasoning_tokens = usage.cache_read, usage.reasoning
+        record.images, record.audio_seconds, record.characters = usage.images, usage.audio_seconds, usage.characters
+    record.finish = finish or ""

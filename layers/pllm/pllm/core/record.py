@@ -35,6 +35,9 @@ class RequestRecord:
     completion_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    images: int = 0
+    audio_seconds: float = 0.0
+    characters: int = 0
     dropped: tuple[str, ...] = ()
     emulated: tuple[str, ...] = ()
     cold_start: bool = False

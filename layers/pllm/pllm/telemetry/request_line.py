@@ -95,5 +95,8 @@ def log_line(record: RequestRecord, timestamp_ms: int) -> dict[str, Any]:
         "dropped": list(record.dropped),
         "emulated": list(record.emulated),
         "ttft_ms": _rounded(record.ttft_ms),
+        "images": record.images,
+        "audio_seconds": record.audio_seconds,
+        "characters": record.characters,
     }
     return line | {name: value for name, value in optional.items() if value}

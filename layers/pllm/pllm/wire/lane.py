@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from pllm.core.deployment import Deployment
 from pllm.core.errors import GatewayError
 from pllm.core.jsontext import JsonObject
 from pllm.core.profile import ModelProfile
@@ -66,7 +67,9 @@ class WireRequest:
     """What goes upstream, less address and credential.
 
     path: relative to the provider's base URL for this dialect ("chat/completions", "model/<id>/converse"), already
-    percent-encoded. headers: those the wire needs; never credentials.
+    percent-encoded. headers: those the wire needs; never credentials. stream_type: the content type under which a stream
+    goes to the client, "" for the one that the upstream gives it. may_come_whole: the upstream may ignore the wish for a
+    stream of events and answer whole, which then goes to the client so.
     """
 
     path: str
@@ -76,6 +79,8 @@ class WireRequest:
     query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
+    stream_type: str = "text/event-stream"
+    may_come_whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +171,7 @@ class Answer:
     body: bytes
     usage: Usage | None = None
     finish: str | None = None
+    content_type: str = "application/json"
 
 
 class Relay(Protocol):
@@ -199,8 +205,9 @@ class Relay(Protocol):
         """The upstream closed the connection; sets `error` if it did so too early."""
         ...
 
-    def fail(self, error: GatewayError) -> bytes:
-        """The client dialect's explicit error event: the last bytes of a stream that broke. Never a clean end."""
+    def fail(self, error: GatewayError) -> bytes | None:
+        """The client dialect's explicit error event: the last bytes of a stream that broke. Never a clean end.
+        None where the stream cannot hold one (audio): then it must be seen to be cut."""
         ...
 
 
@@ -223,3 +230,13 @@ class Lane(Protocol):
     def relay(self) -> Relay: ...
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError: ...
+
+
+class NativeCall(Protocol):
+    """A call that has no neutral form: only upstreams of its own dialect can serve it, in a lane that it makes itself."""
+
+    def refusal(self, deployment: Deployment) -> GatewayError | None:
+        """Why this deployment cannot serve it, as a 400; None when it may."""
+        ...
+
+    def lane(self, target: Target) -> Lane: ...

@@ -271,7 +271,8 @@ class Request:
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens, as the provider counted them. Input kinds are disjoint: the prompt's size is `prompt`.
-    `output` includes `reasoning` and `audio_output`; `audio_input` and `image_input` are included in `input`."""
+    `output` includes `reasoning` and `audio_output`; `audio_input` and `image_input` are included in `input`.
+    What is not billed by the token: `images` made, seconds of audio heard, `characters` spoken."""
 
     input: int = 0
     cache_read: int = 0
@@ -283,6 +284,9 @@ class Usage:
     audio_output: int = 0
     image_input: int = 0
     raw: Mapping[str, Any] | None = None
+    images: int = 0
+    audio_seconds: float = 0.0
+    characters: int = 0
 
     @property
     def prompt(self) -> int:

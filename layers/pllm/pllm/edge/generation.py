@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pllm.core.errors import ErrorKind, GatewayError, invalid
 from pllm.core.jsontext import JsonObject
 from pllm.edge.exchange import Exchange
-from pllm.edge.http import send_pieces, send_whole
+from pllm.edge.http import HttpRequest, send_bytes, send_pieces, send_whole
 from pllm.pipeline import Call, Pipeline, Reply
 
 # Sent on when the upstream speaks the client's own dialect: they select behaviour of the provider's API.
@@ -24,26 +24,42 @@ class Generation:
 
     async def answer(self, exchange: Exchange, body: JsonObject) -> Reply:
         """Runs one request and sends its answer; the reply is given for what is to be known of it afterwards."""
-        request, record = exchange.request, exchange.record
+        record = exchange.record
         call = Call(
             dialect=self.dialect,
             model=_model(body),
             body=body,
             stream=_wants_stream(body),
             record=record,
-            forward={name: ",".join(values) for name in _FORWARDED if (values := request.all(name))},
+            forward=forwarded(exchange.request),
             deadline_s=exchange.deadline_s,
         )
-        _permit(exchange, call.model)
+        permit(exchange, call.model)
         record.stream = call.stream
         reply = await self.pipeline.run(call)
-        record.status = 200
-        try:
-            await _send(exchange, reply)
-        finally:
-            if reply.close is not None:
-                await reply.close()
+        await send_reply(exchange, reply)
         return reply
+
+
+def forwarded(request: HttpRequest) -> dict[str, str]:
+    """The client's headers that travel along to an upstream of its own dialect."""
+    return {name: ",".join(values) for name in _FORWARDED if (values := request.all(name))}
+
+
+def permit(exchange: Exchange, model: str) -> None:
+    """Raises a 403 for a model that the caller's key may not use."""
+    if not exchange.principal.may_use(model):
+        raise GatewayError(ErrorKind.PERMISSION, f"This key may not use the model {model!r}.", param="model")
+
+
+async def send_reply(exchange: Exchange, reply: Reply) -> None:
+    """Sends a reply and closes it, however that ends."""
+    exchange.record.status = 200
+    try:
+        await _send(exchange, reply)
+    finally:
+        if reply.close is not None:
+            await reply.close()
 
 
 async def _send(exchange: Exchange, reply: Reply) -> None:
@@ -51,12 +67,8 @@ async def _send(exchange: Exchange, reply: Reply) -> None:
     if reply.pieces is None:
         await send_whole(exchange.send, 200, headers, reply.body)
     else:
-        await send_pieces(exchange.send, [*headers, ("cache-control", "no-cache")], reply.pieces)
-
-
-def _permit(exchange: Exchange, model: str) -> None:
-    if not exchange.principal.may_use(model):
-        raise GatewayError(ErrorKind.PERMISSION, f"This key may not use the model {model!r}.", param="model")
+        send = send_pieces if reply.content_type.startswith("text/event-stream") else send_bytes
+        await send(exchange.send, [*headers, ("cache-control", "no-cache")], reply.pieces)
 
 
 def _model(body: JsonObject) -> str:

@@ -5,8 +5,8 @@ for the rest of the framework (docs/decisions/0002-no-framework-on-the-data-plan
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, MutableMapping
+from contextlib import aclosing, suppress
 from typing import Any
 
 from pllm.core.errors import ErrorKind, GatewayError, invalid
@@ -95,14 +95,24 @@ async def send_whole(send: Send, status: int, headers: Headers, body: bytes) -> 
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-async def send_pieces(send: Send, headers: Headers, pieces: AsyncIterator[bytes]) -> None:
+async def send_bytes(send: Send, headers: Headers, pieces: AsyncGenerator[bytes]) -> None:
+    """Sends bytes as they come, and nothing else: they are not events."""
+    await send(_start(200, headers))
+    async with aclosing(pieces):
+        async for piece in pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def send_pieces(send: Send, headers: Headers, pieces: AsyncGenerator[bytes]) -> None:
     """Sends whole events as they come, and a comment whenever nothing was sent for KEEP_ALIVE_S."""
     await send(_start(200, headers))
     heartbeat = _Heartbeat(send)
     try:
-        async for piece in pieces:
-            heartbeat.seen()
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        async with aclosing(pieces):
+            async for piece in pieces:
+                heartbeat.seen()
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
     finally:
         await heartbeat.stop()
     await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,0 +1,69 @@
+"""The endpoints beside the text ones: embeddings, images, audio, moderations. One handler, since the wire knows each."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pllm.core.errors import invalid
+from pllm.edge.exchange import Exchange
+from pllm.edge.generation import forwarded, permit, send_reply
+from pllm.edge.http import HttpRequest
+from pllm.pipeline import Call, Pipeline
+
+if TYPE_CHECKING:
+    from pllm.wire.openai_media import MediaRequest
+
+PATHS = (
+    "embeddings",
+    "images/generations",
+    "images/edits",
+    "images/variations",
+    "audio/speech",
+    "audio/transcriptions",
+    "audio/translations",
+    "moderations",
+)
+
+_FORM = "multipart/form-data"
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """`POST /v1/<path>`. Answered by providers that speak OpenAI's dialect."""
+
+    path: str
+    pipeline: Pipeline
+
+    async def __call__(self, exchange: Exchange) -> None:
+        record = exchange.record
+        asked = await _read(exchange.request, self.path)
+        permit(exchange, asked.model)
+        record.stream = asked.delivery != "whole"
+        call = Call(
+            dialect="chat",
+            model=asked.model,
+            body={},
+            stream=record.stream,
+            record=record,
+            forward=forwarded(exchange.request),
+            deadline_s=exchange.deadline_s,
+            native=asked,
+        )
+        await send_reply(exchange, await self.pipeline.run(call))
+
+
+async def _read(request: HttpRequest, path: str) -> "MediaRequest":
+    from pllm.wire.openai_media import ENDPOINTS, form_request, json_request  # loaded by those who use it
+
+    endpoint = ENDPOINTS[path]
+    content_types = request.all("content-type")
+    if len(content_types) > 1:
+        raise invalid("The Content-Type is given twice.")
+    content_type = content_types[0] if content_types else ""
+    is_form = content_type.lstrip().lower().startswith(_FORM)
+    if endpoint.takes == "json" and is_form:
+        raise invalid(f"/v1/{path} takes a JSON object, not {_FORM}.")
+    if endpoint.takes == "form" and not is_form:
+        raise invalid(f"/v1/{path} takes {_FORM}, not {content_type or 'a body without a Content-Type'}.")
+    if is_form:
+        return form_request(endpoint, await request.body(), content_type)
+    return json_request(endpoint, await request.json_object())

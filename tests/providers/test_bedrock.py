@@ -14,7 +14,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from pllm.core.clock import ManualClock
-from pllm.core.deployment import Deployment
+from pllm.core.deployment import AwsKeys, Deployment
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.secret import Secret
 from pllm.providers.base import HttpRequest, Timeouts
@@ -199,3 +199,13 @@ async def test_the_transport_sends_the_very_path_that_was_signed() -> None:
         listening.close()
         await server.shutdown()
     assert seen == [("/" + call_of(ARN).path, sent.headers["authorization"])]
+
+
+async def test_a_deployments_own_keys_sign_in_place_of_the_role() -> None:
+    own = AwsKeys("AKIDOWN", Secret("own-secret"), Secret("own-token"))
+    keys = Keys()
+    request = await prepared(deployment(aws=own, region="us-east-1"), keys=keys)
+    assert "Credential=AKIDOWN/" in request.headers["authorization"]
+    assert request.headers["x-amz-security-token"] == "own-token"
+    assert keys.asked == 0
+    assert await prepared(deployment(aws=AwsKeys("AKIDOWN", Secret("x")), region="us-east-1")) != request

@@ -9,12 +9,22 @@ from pllm.core.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
+class AwsKeys:
+    """AWS credentials of a deployment's own. The access key id is no secret: AWS prints it in signatures."""
+
+    access_key_id: str
+    secret_access_key: Secret
+    session_token: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
     """One way to have a request answered.
 
     id: stable over restarts and environments, since shared state is kept under it; it holds no secret.
     model_name: what clients call it. model: what the provider calls it. dialects: what the provider is spoken to in, the
     first being the one that translated requests use. api_base: no trailing slash; None means the provider's own address.
+    api_key: a key, or Google's credential (JSON or an access token). aws: Bedrock's keys, in place of the function's role.
     defaults: request fields (OpenAI Chat's spelling) used where the client is silent. timeout_s: for the whole call;
     stream_idle_timeout_s: the longest silence inside a stream.
     """
@@ -26,6 +36,7 @@ class Deployment:
     dialects: tuple[str, ...] = ("chat",)
     api_base: str | None = None
     api_key: Secret | None = None
+    aws: AwsKeys | None = None
     api_version: str | None = None
     organization: str | None = None
     region: str | None = None

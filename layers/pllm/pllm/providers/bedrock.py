@@ -64,11 +64,22 @@ class BedrockProvider:
             url,
             headers,
             call.body,
-            credentials=await self._credentials.get(),
+            credentials=_own_keys(deployment) or await self._credentials.get(),
             scope=Scope(region, SIGNING_NAME),
             now_s=self._clock.wall_s(),
         )
         return HttpRequest(url, signed, call.body)
+
+
+def _own_keys(deployment: Deployment) -> AwsCredentials | None:
+    if deployment.aws is None:
+        return None
+    token = deployment.aws.session_token
+    return AwsCredentials(
+        deployment.aws.access_key_id,
+        deployment.aws.secret_access_key.reveal(),
+        token.reveal() if token is not None else None,
+    )
 
 
 def region_of(deployment: Deployment, environment: Mapping[str, str]) -> str | None:

@@ -3,7 +3,7 @@
 An entry with several keys is several deployments, each with its own breaker, latency and limits.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -13,8 +13,8 @@ from pllm.core.config.schema import Config
 from pllm.core.deployment import Deployment
 from pllm.core.profile import ModelProfile
 from pllm.core.routing import Catalogue
-from pllm.core.secret import Secret
 from pllm.providers.base import ProviderRow
+from pllm.providers.credentials import Credential, CredentialError, credentials_of
 from pllm.providers.registry import Registry
 
 ProfileOf = Callable[[str, str], ModelProfile]
@@ -43,27 +43,31 @@ class _Builder:
             self.disabled.setdefault(entry.model_name, "it is switched off, or a variable that it needs is not set.")
             return
         row, model = provider_of(entry.served, self.registry)
-        keys = _keys(entry.served, row, self.variables)
-        if not keys and row.key_required:
+        try:
+            credentials = credentials_of(entry.served, row, self.variables)
+        except CredentialError as error:
+            self.disabled.setdefault(entry.model_name, str(error))
+            return
+        if not credentials and row.key_required:
             self.disabled.setdefault(entry.model_name, f"no credential was found; {row.title} takes one in {row.key_env}.")
             return
         if row.base_url is None and row.kind in ("azure", "keyed") and entry.served.api_base is None:
             self.disabled.setdefault(entry.model_name, f"{row.title} needs an 'api_base'.")
             return
-        credentials: list[tuple[str, Secret | None]] = [*keys] or [("", None)]
-        for label, key in credentials:
-            self.models.setdefault(entry.model_name, []).append(self._deployment(entry, row, model, label, key))
+        for credential in credentials or [Credential()]:
+            self.models.setdefault(entry.model_name, []).append(self._deployment(entry, row, model, credential))
 
-    def _deployment(self, entry: ModelEntry, row: ProviderRow, model: str, label: str, key: Secret | None) -> Deployment:
+    def _deployment(self, entry: ModelEntry, row: ProviderRow, model: str, credential: Credential) -> Deployment:
         params = entry.served
         return Deployment(
-            id=self._id(entry, row, model, label),
+            id=self._id(entry, row, model, credential.label),
             model_name=entry.model_name,
             provider=row.name,
             model=model,
             dialects=_dialects(params, row),
             api_base=params.api_base,
-            api_key=key,
+            api_key=credential.key,
+            aws=credential.aws,
             api_version=params.api_version,
             organization=params.organization,
             region=params.region,
@@ -140,22 +144,3 @@ def _dialects(params: Params, row: ProviderRow) -> tuple[str, ...]:
         return params.dialects
     own = params.api_base is None or (row.base_url is not None and _host(params.api_base) == _host(row.base_url))
     return row.dialects if own or row.kind == "azure" else row.dialects[:1]
-
-
-def _keys(params: Params, row: ProviderRow, variables: Mapping[str, str]) -> list[tuple[str, Secret]]:
-    """(label, key) of each credential. A label tells keys of one entry apart without telling anything of the key."""
-    if params.api_key:
-        several = len(params.api_key) > 1
-        return [(str(n) if several else "", Secret(key)) for n, key in enumerate(params.api_key, start=1)]
-    if row.key_env is None:
-        return []
-    found = [(_label(name, row.key_env), name) for name in _named(row.key_env, variables)]
-    return [(label, Secret(variables[name])) for label, name in sorted(found)]
-
-
-def _named(prefix: str, variables: Iterable[str]) -> list[str]:
-    return [name for name in variables if name == prefix or name.startswith(f"{prefix}_")]
-
-
-def _label(name: str, prefix: str) -> str:
-    return name[len(prefix) :].lstrip("_").lower()

@@ -9,9 +9,10 @@ from pllm.core.jsontext import dumps
 from pllm.core.record import RequestRecord
 from pllm.edge import errors
 from pllm.edge.auth import Authenticator
-from pllm.edge.exchange import Endpoint, Exchange, Sent
+from pllm.edge.exchange import ClientGoneError, Endpoint, Exchange, Sent
 from pllm.edge.generation import Generation, not_offered
 from pllm.edge.http import HttpRequest, Receive, Scope, Send, json_headers, send_whole
+from pllm.edge.media import PATHS, Media
 from pllm.edge.models import Models
 from pllm.edge.responses import Responses
 from pllm.pipeline import Pipeline
@@ -43,6 +44,7 @@ def routes(models: Models, pipeline: Pipeline, responses: Responses) -> Routes:
         "/v1/responses": {"POST": ("responses", responses.create)},
         "/v1/responses/": {"GET": ("response", responses.get), "DELETE": ("response", responses.delete)},
         **{path: {"POST": (dialect, Generation(dialect, pipeline))} for path, dialect in _GENERATION.items()},
+        **{f"/v1/{path}": {"POST": (path, Media(path, pipeline))} for path in PATHS},
         "/v1/models": {"GET": ("models", models.listing)},
         "/v1/models/": {"GET": ("model", models.one)},
         **{path: dict.fromkeys(("GET", "POST"), ("left_out", not_offered)) for path in _LEFT_OUT},
@@ -78,6 +80,8 @@ class Gateway:
         sent = Sent(send)
         try:
             await self._serve(request, sent, record, self._deadline_s(scope))
+        except ClientGoneError:
+            record.client_gone = True
         except GatewayError as error:
             await self._refuse(request, sent, record, error)
         except Exception as error:  # noqa: BLE001 - the last line: a bug becomes a 500, and its place is logged

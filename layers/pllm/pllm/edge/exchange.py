@@ -8,8 +8,12 @@ from pllm.core.record import RequestRecord
 from pllm.edge.http import HttpRequest, Message, Send, json_headers, send_whole
 
 
+class ClientGoneError(Exception):
+    """Nobody is there to be answered any more. (On Lambda this is never told; other servers do.)"""
+
+
 class Sent:
-    """`send`, remembering whether the status is committed: after that an error can no longer be one."""
+    """`send`, remembering whether the status is committed: after that an error can no longer be one. Raises ClientGoneError."""
 
     __slots__ = ("_send", "started")
 
@@ -19,7 +23,10 @@ class Sent:
 
     async def __call__(self, message: Message) -> None:
         self.started = True
-        await self._send(message)
+        try:
+            await self._send(message)
+        except OSError as error:
+            raise ClientGoneError from error
 
 
 @dataclass(frozen=True, slots=True)

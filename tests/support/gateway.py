@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 
+from pllm.core.clock import Clock
 from pllm.core.deployment import Deployment
 from pllm.core.routing import Catalogue
 from pllm.core.secret import Secret
@@ -21,10 +22,14 @@ from pllm.edge.models import Models
 from pllm.edge.responses import Responses
 from pllm.pipeline import Endpoint, Pipeline
 from pllm.providers.azure import AzureProvider
-from pllm.providers.base import Provider
+from pllm.providers.base import Provider, SimpleHttp
+from pllm.providers.bedrock import BedrockProvider
+from pllm.providers.google_credentials import GoogleCredentials
 from pllm.providers.keyed import KeyedProvider
 from pllm.providers.registry import ROWS
+from pllm.providers.sigv4 import AwsCredentials
 from pllm.providers.transport import AiohttpTransport
+from pllm.providers.vertex import GeminiApiProvider, VertexProvider
 from pllm.state.answers import StoredAnswers
 
 KEY = "sk-test-master"
@@ -77,12 +82,21 @@ def deployment(base_url: str, **changes: Any) -> Deployment:
     return Deployment(**(fields | changes))
 
 
-def providers(environment: Mapping[str, str]) -> dict[str, Endpoint]:
-    made: dict[str, Endpoint] = {}
-    for row in ROWS:
-        provider: Provider = AzureProvider() if row.kind == "azure" else KeyedProvider(row, environment)
-        made[row.name] = Endpoint(provider, row)
-    return made
+class RoleKeys:
+    """The function's role."""
+
+    async def get(self) -> AwsCredentials:
+        return AwsCredentials("AKIDTEST", "secret", "session")
+
+
+def providers(environment: Mapping[str, str], clock: Clock, http: SimpleHttp) -> dict[str, Endpoint]:
+    special: dict[str, Provider] = {
+        "azure": AzureProvider(),
+        "bedrock": BedrockProvider(RoleKeys(), clock, {"AWS_REGION": "us-east-1", **environment}),
+        "vertex": VertexProvider(GoogleCredentials(environment, clock, http), environment),
+        "gemini": GeminiApiProvider(),
+    }
+    return {row.name: Endpoint(special.get(row.kind) or KeyedProvider(row, environment), row) for row in ROWS}
 
 
 @asynccontextmanager
@@ -105,7 +119,7 @@ async def gateway(
     lines: list[dict[str, Any]] = []
     sleep: Callable[[float], Awaitable[None]] = _recorder(naps)
     options: dict[str, Any] = {"sleep": sleep, "retries": 0} | pipeline
-    line = Pipeline(catalogue, providers(environment or {}), transport, clock, Random(7), **options)
+    line = Pipeline(catalogue, providers(environment or {}, clock, transport.simple), transport, clock, Random(7), **options)
     edge = Edge(
         routes(Models(catalogue, 1_700_000_000), line, Responses(Generation("responses", line), answers, clock, lines.append)),
         Authenticator(Secret(KEY)),

@@ -145,6 +145,7 @@ def _pipeline(
         retries=router.retries,
         attempt_timeout_s=router.attempt_timeout or float("inf"),
         drop_unsupported=router.drop_unsupported,
+        repair_history=router.repair_history,
     )
 
 

@@ -19,9 +19,8 @@ from pllm.core.record import RequestRecord
 from pllm.core.routing import Attempt, Catalogue, attempts, backoff_s
 from pllm.providers.base import Provider, ProviderRow, Timeouts, Transport, UpstreamResponse
 from pllm.relay import LiveStream, note_usage
+from pllm.translation import Translation, target_of
 from pllm.wire.lane import AnswerContext, Lane, NativeCall, Target, WireRequest
-from pllm.wire.lanes import TranslatedLane, client_wire, native_lane, upstream_wire
-from pllm.wire.neutral import Request, UpstreamDialect
 
 COMMIT_AFTER_S = 15.0
 """An upstream that answered 200 and then stays silent this long gets its status committed, so that the client can be sent
@@ -84,13 +83,14 @@ class Pipeline:
     retries: int = 1
     attempt_timeout_s: float = 600.0
     drop_unsupported: bool = False
+    repair_history: bool = False
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def run(self, call: Call) -> Reply:
         """The answer to `call`; raises GatewayError when no deployment could give one."""
         models = _able([self.catalogue.models[name] for name in self.catalogue.resolve(call.model)], call.native)
         call.record.model = call.model  # only now: a name that does not exist must not become a metric's dimension
-        translation = _Translation(call, self._context(call))
+        translation = Translation(call.dialect, call.body, self._context(call), call.native)
         failure: GatewayError | None = None
         refused: set[str] = set()
         for attempt in attempts(models, self.retries, self.random):
@@ -117,9 +117,9 @@ class Pipeline:
         await self.sleep(wait_s)
         return True
 
-    async def _attempt(self, deployment: Deployment, call: Call, translation: "_Translation") -> Reply:
+    async def _attempt(self, deployment: Deployment, call: Call, translation: Translation) -> Reply:
         endpoint = self.endpoints[deployment.provider]
-        lane, dialect = translation.lane(deployment, _target(deployment, endpoint.row, call, self.drop_unsupported))
+        lane, dialect = await translation.lane(deployment, self.target(deployment, call.model))
         _note_attempt(call.record, deployment, lane)
         wire = lane.request
         if dialect == call.dialect and call.forward:
@@ -172,6 +172,16 @@ class Pipeline:
         content_type = events or response.headers.get("content-type") or "application/octet-stream"
         return Reply(self._headers(call, sent_s), content_type, pieces=live.pieces(), close=live.close, final=live.final)
 
+    def target(self, deployment: Deployment, public_name: str) -> Target:
+        """What a request is encoded for when `deployment` is to answer it."""
+        return target_of(
+            deployment,
+            self.endpoints[deployment.provider].row,
+            public_name,
+            drop_unsupported=self.drop_unsupported,
+            repair_history=self.repair_history,
+        )
+
     def _remaining_s(self, call: Call) -> float:
         return float("inf") if call.deadline_s is None else max(call.deadline_s - self.clock.monotonic_s(), 0.0)
 
@@ -195,27 +205,6 @@ class Pipeline:
         return headers
 
 
-class _Translation:
-    """The client's request, decoded into the neutral form at most once however many attempts there are."""
-
-    def __init__(self, call: Call, context: AnswerContext) -> None:
-        self._call = call
-        self._context = context
-        self._request: Request | None = None
-
-    def lane(self, deployment: Deployment, target: Target) -> tuple[Lane, UpstreamDialect]:
-        if self._call.native is not None:
-            return self._call.native.lane(target), "chat"
-        if self._call.dialect in deployment.dialects:
-            dialect: UpstreamDialect = self._call.dialect  # type: ignore[assignment]  # both are its literals
-            return native_lane(self._call.dialect, self._call.body, target), dialect
-        client = client_wire(self._call.dialect)
-        if self._request is None:
-            self._request = client.decode(self._call.body)
-        spoken: UpstreamDialect = deployment.dialects[0]  # type: ignore[assignment]  # checked when it was built
-        return TranslatedLane(client, upstream_wire(spoken), self._request, target, self._context), spoken
-
-
 def _able(models: Sequence[Sequence[Deployment]], native: NativeCall | None) -> Sequence[Sequence[Deployment]]:
     """Those that can serve the call. Raises why the first cannot when none can."""
     if native is None:
@@ -230,18 +219,6 @@ def _is_stream(request: WireRequest, response: UpstreamResponse) -> bool:
     if request.stream and request.may_come_whole:
         return response.headers.get("content-type", "").startswith("text/event-stream")
     return request.stream
-
-
-def _target(deployment: Deployment, row: ProviderRow, call: Call, drop_unsupported: bool) -> Target:
-    return Target(
-        model=deployment.model,
-        public_name=call.model,
-        provider=deployment.provider,
-        profile=deployment.profile,
-        quirks=row.quirks,
-        defaults=deployment.defaults,
-        drop_unsupported=drop_unsupported or deployment.drop_unsupported,
-    )
 
 
 def _note_attempt(record: RequestRecord, deployment: Deployment, lane: Lane) -> None:

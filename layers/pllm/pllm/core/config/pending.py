@@ -25,7 +25,6 @@ PENDING: dict[str, str] = {
     "router.fallbacks": _FALLBACK,
     "router.context_window_fallbacks": _FALLBACK,
     "router.content_policy_fallbacks": _FALLBACK,
-    "router.repair_history": "broken conversations are always refused yet",
     "limits": _LIMITS,
     "budgets": "budgets are not enforced yet",
     "cache": "there is no cache yet",

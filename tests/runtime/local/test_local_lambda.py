@@ -14,16 +14,20 @@ import aiohttp
 import httpx
 import pytest
 import pytest_asyncio
+from tests.runtime.support.coverage import coverage_variables
 from tests.runtime.support.folders import APPS, RUNTIME
 from tests.runtime.support.gates import GateServer
 
 from lambda_stream.local import FunctionSpec, Limits, LocalLambda, Route
+from lambda_stream.local.replies import InvocationFailedError
 
 pytestmark = pytest.mark.slow
 
 
-def _function(name: str = "served", handler: str = "served_app.app", **fields: Any) -> FunctionSpec:
-    return FunctionSpec(name, handler, code_paths=(str(APPS),), **fields)
+def _function(
+    name: str = "served", handler: str = "served_app.app", env: dict[str, str] | None = None, **fields: Any
+) -> FunctionSpec:
+    return FunctionSpec(name, handler, coverage_variables() | (env or {}), code_paths=(str(APPS),), **fields)
 
 
 @asynccontextmanager
@@ -198,6 +202,34 @@ async def test_a_worker_killed_midway_breaks_its_stream_and_the_next_request_get
                 os.kill(pid, signal.SIGKILL)
                 await anext(pieces)
         assert (await client.get("/echo")).json()["pid"] != pid
+
+
+async def test_a_worker_that_dies_while_it_waits_is_replaced() -> None:
+    async with _serving(environments=1) as (server, client):
+        pid = (await client.get("/echo")).json()["pid"]
+        os.kill(pid, signal.SIGKILL)
+        answers = [await client.get("/echo") for _ in range(2)]
+        # Death and request may cross: then this one request fails, as it would in the cloud.
+        assert answers[-1].json()["pid"] != pid
+        assert len(server.pools["served"].environments) == 1
+
+
+_ASKS_TWICE = """#!{python}
+import http.client, os
+connection = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+while True:
+    connection.request("GET", "/2018-06-01/runtime/invocation/next")
+    connection.getresponse().read()
+"""
+
+
+async def test_a_runtime_that_asks_again_without_an_answer_has_failed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    runtime = tmp_path / "runtime"
+    runtime.write_text(_ASKS_TWICE.format(python=sys.executable))
+    runtime.chmod(0o755)
+    async with _serving(_function(python=str(runtime))) as (_, client):
+        assert [(await client.get("/")).status_code for _ in range(2)] == [502, 502]
+    assert "asked for the next event without an answer to this one" in caplog.text
 
 
 async def test_a_worker_killed_before_its_answer_is_a_502(gate: GateServer) -> None:
@@ -380,6 +412,30 @@ async def test_workers_see_only_what_they_are_given(monkeypatch: pytest.MonkeyPa
     assert expected.items() <= seen.items()
 
 
+async def test_a_request_target_in_absolute_form_is_served() -> None:
+    async with _serving() as (server, _):
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        writer.write(b"GET http://localhost/echo/x?a=1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        answer = await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+    assert b'"path": "/echo/x", "query": "a=1"' in answer
+
+
+async def test_closing_fails_what_still_waits(gate: GateServer) -> None:
+    server = LocalLambda([_function()], [Route("served")], max_environments=1)
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+        async with server:
+            running = asyncio.ensure_future(client.get(f"{server.url}/before-answer", headers=gate.headers))
+            await gate.opened()
+            pool = server.pools["served"]
+            waiting = pool.invoke(b"{}")
+        with pytest.raises(InvocationFailedError, match="the local Lambda was closed"):
+            await waiting.reply
+        with pytest.raises(InvocationFailedError, match="the local Lambda was closed"):
+            await pool.invoke(b"{}").reply
+        assert (await running).status_code == 502
+
+
 async def test_closing_ends_the_workers_and_breaks_what_is_in_flight() -> None:
     async with aiohttp.ClientSession() as session:
         async with LocalLambda([_function()], [Route("served")]) as server:
@@ -410,7 +466,7 @@ async def test_one_command_serves_an_app_until_it_is_interrupted() -> None:
             "GIVEN=1",
             "--buffered",
         ),
-        env={"PYTHONPATH": str(RUNTIME), "PATH": os.environ["PATH"]},
+        env={"PYTHONPATH": str(RUNTIME), "PATH": os.environ["PATH"]} | coverage_variables(),
         stderr=asyncio.subprocess.PIPE,
     )
     assert process.stderr is not None

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.runtime.support.coverage import coverage_variables
 from tests.runtime.support.events import make_rest_event
 from tests.runtime.support.folders import APPS, ROOT, RUNTIME
 
@@ -80,6 +81,7 @@ def emulated(
         "PYTHONPATH": os.pathsep.join((str(RUNTIME), str(APPS))),
         "LAMBDA_STREAM_MODE": mode,
         "PYTHONUNBUFFERED": "1",
+        **coverage_variables(),
         **(variables or {}),
     }
     with log.open("wb") as output:

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _REGION = "us-east-1"
 _STOP_TIMEOUT_S = 2.0
+CLOSED = "the local Lambda was closed"
 
 Output = IO[bytes] | int | None
 
@@ -161,9 +162,7 @@ class Environment:
             self._on_dead(self, reason)
 
     async def _clean_up(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self.state = State.DEAD
+        self._die(CLOSED)
         if self._process is not None and self._process.returncode is None:
             await _end_process(self._process)
         if self._server is not None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections import deque
 
-from lambda_stream.local.environment import Environment, Output, State
+from lambda_stream.local.environment import CLOSED, Environment, Output, State
 from lambda_stream.local.invocation import Invocation
 from lambda_stream.local.replies import ThrottledError
 from lambda_stream.local.specs import FunctionSpec, Limits
@@ -23,6 +23,7 @@ class EnvironmentPool:
         self._lives: dict[Environment, asyncio.Task[None]] = {}
         self._idle: list[Environment] = []
         self._waiting: deque[Invocation] = deque()
+        self._is_closed = False
 
     @property
     def environments(self) -> tuple[Environment, ...]:
@@ -36,19 +37,22 @@ class EnvironmentPool:
                 f"{self.spec.name}: {len(self._lives)} environments busy, {len(self._waiting)} requests waiting"
             )
         invocation = Invocation(event)
-        self._waiting.append(invocation)
-        self._pump()
+        if self._is_closed:
+            invocation.fail(CLOSED)
+        else:
+            self._waiting.append(invocation)
+            self._pump()
         return invocation
 
     async def close(self) -> None:
         """End every worker; what is in flight fails."""
-        for life in self._lives.values():
+        self._is_closed = True
+        while self._waiting:
+            self._waiting.popleft().fail(CLOSED)
+        lives = tuple(self._lives.values())
+        for life in lives:
             life.cancel()
-        await asyncio.gather(*self._lives.values(), return_exceptions=True)
-        self._lives.clear()
-        for invocation in self._waiting:
-            invocation.fail("the local Lambda was closed")
-        self._waiting.clear()
+        await asyncio.gather(*lives, return_exceptions=True)
 
     def _room(self) -> int:
         """How many waiting requests will get an environment of their own."""
@@ -73,7 +77,8 @@ class EnvironmentPool:
         self._pump()
 
     def _died(self, environment: Environment, reason: str) -> None:
-        logger.error("%s: an environment ended: %s", self.spec.name, reason)
+        if not self._is_closed:
+            logger.error("%s: an environment ended: %s", self.spec.name, reason)
         self._lives.pop(environment, None)
         if environment in self._idle:
             self._idle.remove(environment)

@@ -35,11 +35,6 @@ class IncomingRequest:
     body: bytes
     source_ip: str
 
-    @property
-    def path(self) -> str:
-        """The undecoded path, without the query."""
-        return self.target.partition("?")[0]
-
 
 def rest_event(request: IncomingRequest, *, request_id: str, stage: str, port: int) -> bytes:
     """The event for `request`, as JSON."""

@@ -48,12 +48,14 @@ def read_usage(answer: Mapping[str, Any], images: int = 0) -> Usage | None:
     if not raw and not images and not seconds:
         return None
     inside = _details(raw, "input_tokens_details", "input_token_details", "prompt_tokens_details")
-    prompt = int(_number(raw, "input_tokens") or _number(raw, "prompt_tokens"))
+    output = int(_number(raw, "output_tokens") or _number(raw, "completion_tokens"))
+    total = int(_number(raw, "total_tokens"))  # all that some tell (Voyage)
+    prompt = int(_number(raw, "input_tokens") or _number(raw, "prompt_tokens") or max(total - output, 0))
     cached = min(int(_number(inside, "cached_tokens")), prompt)
     return Usage(
         input=prompt - cached,
         cache_read=cached,
-        output=int(_number(raw, "output_tokens") or _number(raw, "completion_tokens")),
+        output=output,
         audio_input=int(_number(inside, "audio_tokens")),
         image_input=int(_number(inside, "image_tokens")),
         raw=raw or None,

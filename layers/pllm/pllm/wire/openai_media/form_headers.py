@@ -7,7 +7,6 @@ from pllm.core.errors import GatewayError, invalid
 _NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = r'"(?:[^"\\\x00-\x1f\x7f]|\\[^\x00-\x1f\x7f])*"'
 _PARAMETER = re.compile(rf'[ \t]*;[ \t]*({_NAME})=({_QUOTED}|[^\x00-\x20\x7f;,"]+)')
-_QUOTED_PAIR = re.compile(r"\\(.)")
 
 # RFC 2046, section 5.1.1.
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
@@ -76,7 +75,7 @@ def _split(value: str, where: str) -> tuple[str, dict[str, str]]:
             if name == "name" and "\\" in given:
                 # Some readers unescape it and others do not: they would see different fields.
                 raise invalid(f"{where} has a backslash in the field's name.")
-            given = _QUOTED_PAIR.sub(r"\1", given[1:-1])
+            given = given[1:-1]
         parameters[name] = given
         at = matched.end()
     return kind.strip(" \t").lower(), parameters

@@ -20,7 +20,7 @@ Template = dict[str, Any]
 FUNCTIONS = ("GatewayFunction", "AdminFunction")
 # The longest that API Gateway waits for an answer that is not streamed.
 BUFFERED_TIMEOUT_S = 29
-GATEWAY_TABLE_ACTIONS = {"dynamodb:GetItem", "dynamodb:Query", "dynamodb:UpdateItem"}
+READING = {"dynamodb:GetItem", "dynamodb:Query"}
 
 
 def complaints(text: str) -> list[str]:
@@ -139,13 +139,29 @@ def test_every_function_has_a_role_and_a_log_group_of_its_own(template: Template
         assert [statement["Resource"] for statement in logging] == [{"Fn::GetAtt": [group, "Arn"]}]
 
 
+def table_statements(template: Template, role: str) -> list[dict[str, Any]]:
+    return [statement for policy, statement in statements(template, role) if policy == "state"]
+
+
 def test_the_data_plane_may_count_but_not_make_keys_or_configuration(template: Template) -> None:
-    table = [statement for policy, statement in statements(template, "GatewayRole") if policy == "state"]
-    assert {action for statement in table for action in as_list(statement["Action"])} == GATEWAY_TABLE_ACTIONS
+    table = table_statements(template, "GatewayRole")
     assert all(statement["Resource"] == {"Fn::GetAtt": ["Table", "Arn"]} for statement in table)
-    [writing] = [statement for statement in table if statement["Action"] == "dynamodb:UpdateItem"]
-    keys = writing["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
-    assert keys == ["G#*", "H#*", "U#*"]
+    written = {
+        action: statement.get("Condition", {}).get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys")
+        for statement in table
+        for action in as_list(statement["Action"])
+        if action not in READING
+    }
+    assert written == {"dynamodb:UpdateItem": ["G#*", "H#*", "U#*", "R#*"], "dynamodb:DeleteItem": ["R#*"]}
+
+
+def test_the_roles_allow_what_the_store_asks_of_the_table_and_no_more(template: Template) -> None:
+    source = (ROOT / "layers/pllm/pllm/state/table.py").read_text("utf-8")
+    operations = {"".join(map(str.title, name.split("_"))) for name in re.findall(r"""_call\(\s*"([a-z_]+)\"""", source)}
+    assert {"GetItem", "UpdateItem"} <= operations
+    for role in roles(template):
+        allowed = {action for statement in table_statements(template, role) for action in as_list(statement["Action"])}
+        assert allowed == {f"dynamodb:{operation}" for operation in operations}
 
 
 def test_every_role_reads_one_secret_and_writes_none(template: Template) -> None:

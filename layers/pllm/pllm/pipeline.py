@@ -112,7 +112,7 @@ class Pipeline:
         if attempt.repeat == 0:
             return True
         wait_s = max(backoff_s(attempt.repeat, self.random), failure.retry_after_s or 0.0)
-        if wait_s > min(_LONGEST_WAIT_S, self._remaining_s(call)):
+        if wait_s > min(_LONGEST_WAIT_S, self.remaining_s(call)):
             return False
         await self.sleep(wait_s)
         return True
@@ -124,7 +124,7 @@ class Pipeline:
         wire = lane.request
         if dialect == call.dialect and call.forward:
             wire = replace(wire, headers={**call.forward, **wire.headers})
-        timeout_s = min(self.attempt_timeout_s, deployment.timeout_s, self._remaining_s(call))
+        timeout_s = min(self.attempt_timeout_s, deployment.timeout_s, self.remaining_s(call))
         sent_s = self.clock.monotonic_s()
         try:
             async with asyncio.timeout(timeout_s):
@@ -152,7 +152,7 @@ class Pipeline:
             raise
         note_usage(call.record, answer.usage, answer.finish)
         return Reply(
-            self._headers(call, sent_s),
+            self.headers(call.record),
             answer.content_type,
             answer.body,
             close=response.close,
@@ -167,10 +167,10 @@ class Pipeline:
         except BaseException:
             await live.close()
             raise
-        limit_s = sent_s + min(deployment.timeout_s, self._remaining_s(call))
+        limit_s = sent_s + min(deployment.timeout_s, self.remaining_s(call))
         live.end_at(limit_s, _too_slow(deployment, limit_s - sent_s))
         content_type = events or response.headers.get("content-type") or "application/octet-stream"
-        return Reply(self._headers(call, sent_s), content_type, pieces=live.pieces(), close=live.close, final=live.final)
+        return Reply(self.headers(call.record), content_type, pieces=live.pieces(), close=live.close, final=live.final)
 
     def target(self, deployment: Deployment, public_name: str) -> Target:
         """What a request is encoded for when `deployment` is to answer it."""
@@ -182,14 +182,15 @@ class Pipeline:
             repair_history=self.repair_history,
         )
 
-    def _remaining_s(self, call: Call) -> float:
+    def remaining_s(self, call: Call) -> float:
+        """Until the platform would end this request; infinite where it never does."""
         return float("inf") if call.deadline_s is None else max(call.deadline_s - self.clock.monotonic_s(), 0.0)
 
     def _context(self, call: Call) -> AnswerContext:
         return AnswerContext(call.model, int(self.clock.wall_s()), f"{self.random.getrandbits(96):024x}")
 
-    def _headers(self, call: Call, sent_s: float) -> dict[str, str]:
-        record = call.record
+    def headers(self, record: RequestRecord) -> dict[str, str]:
+        """Who answered, how often it was tried, and what the request lost on the way."""
         overhead_ms = (self.clock.monotonic_s() - record.started_s - record.upstream_s) * 1000
         headers = {
             "x-pllm-model": record.model,
@@ -198,11 +199,9 @@ class Pipeline:
             "x-pllm-attempts": str(record.attempts),
             "x-pllm-overhead-ms": f"{max(overhead_ms, 0):.2f}",
         }
-        if record.dropped:
-            headers["x-pllm-dropped"] = ", ".join(record.dropped)
-        if record.emulated:
-            headers["x-pllm-emulated"] = ", ".join(record.emulated)
-        return headers
+        headers["x-pllm-dropped"] = ", ".join(record.dropped)
+        headers["x-pllm-emulated"] = ", ".join(record.emulated)
+        return {name: value for name, value in headers.items() if value}
 
 
 def _able(models: Sequence[Sequence[Deployment]], native: NativeCall | None) -> Sequence[Sequence[Deployment]]:

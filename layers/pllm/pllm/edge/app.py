@@ -9,6 +9,7 @@ from pllm.core.jsontext import dumps
 from pllm.core.record import RequestRecord
 from pllm.edge import errors
 from pllm.edge.auth import Authenticator
+from pllm.edge.count_tokens import CountTokens
 from pllm.edge.exchange import ClientGoneError, Endpoint, Exchange, Sent
 from pllm.edge.generation import Generation, not_offered
 from pllm.edge.http import HttpRequest, Receive, Scope, Send, json_headers, send_whole
@@ -44,6 +45,7 @@ def routes(models: Models, pipeline: Pipeline, responses: Responses) -> Routes:
         "/v1/responses": {"POST": ("responses", responses.create)},
         "/v1/responses/": {"GET": ("response", responses.get), "DELETE": ("response", responses.delete)},
         **{path: {"POST": (dialect, Generation(dialect, pipeline))} for path, dialect in _GENERATION.items()},
+        "/v1/messages/count_tokens": {"POST": ("count_tokens", CountTokens(pipeline))},
         **{f"/v1/{path}": {"POST": (path, Media(path, pipeline))} for path in PATHS},
         "/v1/models": {"GET": ("models", models.listing)},
         "/v1/models/": {"GET": ("model", models.one)},

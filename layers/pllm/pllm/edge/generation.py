@@ -27,7 +27,7 @@ class Generation:
         record = exchange.record
         call = Call(
             dialect=self.dialect,
-            model=_model(body),
+            model=model_of(body),
             body=body,
             stream=_wants_stream(body),
             record=record,
@@ -71,7 +71,8 @@ async def _send(exchange: Exchange, reply: Reply) -> None:
         await send(exchange.send, [*headers, ("cache-control", "no-cache")], reply.pieces)
 
 
-def _model(body: JsonObject) -> str:
+def model_of(body: JsonObject) -> str:
+    """The model that a body asks for. Raises a 400 when it names none."""
     model = body.get("model")
     if model is None:
         raise invalid("'model' is missing: name the model to use. GET /v1/models lists them.", "model")

@@ -6,7 +6,7 @@ goes through the neutral form. The pipeline cannot tell them apart.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pllm.core.deployment import Deployment
 from pllm.core.errors import GatewayError
@@ -122,13 +122,16 @@ class Encoder(Protocol):
 
 
 class UpstreamWire(Protocol):
-    """One provider dialect. `needs_bytes`: part types ("image", "document", "audio") whose URLs must be fetched for it."""
+    """One provider dialect. `needs_bytes`: part types ("image", "document", "audio") whose URLs must be fetched for it, but
+    for those that `takes_url` names: addresses that the provider resolves itself."""
 
     @property
     def dialect(self) -> UpstreamDialect: ...
 
     @property
     def needs_bytes(self) -> frozenset[str]: ...
+
+    def takes_url(self, url: str) -> bool: ...
 
     def encode(self, request: Request, target: Target) -> Encoded:
         """Raises GatewayError(400) naming field and model for what cannot be carried, unless target.drop_unsupported."""
@@ -142,6 +145,19 @@ class UpstreamWire(Protocol):
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         """What a non-2xx answer means (case 25). `headers` has lower-case names. Any body is survived, HTML included."""
+        ...
+
+
+@runtime_checkable
+class CountingWire(Protocol):
+    """What an upstream wire also is where its providers count the tokens of a request that is not made."""
+
+    def encode_count(self, request: Request, target: Target) -> WireRequest:
+        """Raises GatewayError(400) for what the call itself could not carry."""
+        ...
+
+    def decode_count(self, body: bytes) -> int:
+        """Input tokens. Raises GatewayError(UPSTREAM_PROTOCOL) when the body holds no count."""
         ...
 
 

@@ -8,15 +8,16 @@ from collections.abc import Mapping
 
 from pllm.core.errors import GatewayError
 from pllm.wire.bedrock_converse.answer import read_answer
+from pllm.wire.bedrock_converse.count_tokens import decode_count, encode_count
 from pllm.wire.bedrock_converse.errors import read_error
 from pllm.wire.bedrock_converse.request import encode
 from pllm.wire.bedrock_converse.stream import ConverseDecoder
-from pllm.wire.lane import Decoder, Encoded, Target
+from pllm.wire.lane import Decoder, Encoded, Target, WireRequest
 from pllm.wire.neutral import Request, Response, UpstreamDialect
 
 
 class ConverseWire:
-    """The UpstreamWire of Bedrock. Media whose address begins with s3:// must be left as it is: Bedrock reads it itself."""
+    """The UpstreamWire of Bedrock, which also counts tokens. Bedrock reads s3:// addresses itself."""
 
     dialect: UpstreamDialect = "converse"
     needs_bytes = frozenset({"image", "document", "audio"})
@@ -29,6 +30,15 @@ class ConverseWire:
 
     def decoder(self, encoded: Encoded) -> Decoder:
         return ConverseDecoder(encoded.request.model, encoded.hidden_tool)
+
+    def encode_count(self, request: Request, target: Target) -> WireRequest:
+        return encode_count(request, target)
+
+    def decode_count(self, body: bytes) -> int:
+        return decode_count(body)
+
+    def takes_url(self, url: str) -> bool:
+        return url.startswith("s3://")
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         return read_error(status, headers, body)

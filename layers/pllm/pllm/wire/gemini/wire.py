@@ -6,17 +6,17 @@ from pllm.core.errors import ErrorKind, GatewayError, malformed_upstream
 from pllm.core.jsontext import JsonError, loads
 from pllm.wire.folding import fold
 from pllm.wire.gemini.answer import AnswerReader
+from pllm.wire.gemini.count_tokens import decode_count, encode_count
 from pllm.wire.gemini.errors import read_error
 from pllm.wire.gemini.media import takes_url
 from pllm.wire.gemini.request import GeminiEncoded, encode
-from pllm.wire.lane import Decoder, Encoded, Target
+from pllm.wire.lane import Decoder, Encoded, Target, WireRequest
 from pllm.wire.neutral import Event, Failure, Request, Response, UpstreamDialect
 from pllm.wire.sse import SseDecoder, SseError, SseEvent
 
 
 class GeminiWire:
-    """Stateless; one for all requests. `takes_url` names the addresses that need not be fetched although media of that
-    type is in `needs_bytes`: those that Gemini resolves itself."""
+    """Stateless; one for all requests. It counts tokens, too."""
 
     dialect: UpstreamDialect = "gemini"
     needs_bytes: frozenset[str] = frozenset({"image", "audio", "document"})
@@ -44,6 +44,12 @@ class GeminiWire:
 
     def decoder(self, encoded: Encoded) -> Decoder:
         return _StreamDecoder(_reader(encoded))
+
+    def encode_count(self, request: Request, target: Target) -> WireRequest:
+        return encode_count(request, target)
+
+    def decode_count(self, body: bytes) -> int:
+        return decode_count(body)
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         return read_error(status, headers, body)

@@ -27,5 +27,8 @@ class ChatUpstream:
     def decoder(self, encoded: Encoded) -> ChatDecoder:
         return ChatDecoder(encoded.hidden_tool, encoded.done_marker)
 
+    def takes_url(self, url: str) -> bool:
+        return False
+
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         return read_error(status, headers, body)

@@ -1,0 +1,101 @@
+"""How many tokens a request would have: asked of the providers that count, else estimated.
+
+An estimate is told apart by `x-pllm-emulated: count_tokens`. A provider that cannot count today is no reason to fail: whoever
+counts before a call only wants to know what fits.
+"""
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from pllm.core.deployment import Deployment
+from pllm.core.errors import ErrorKind, GatewayError
+from pllm.core.routing import attempts
+from pllm.pipeline import Call, Pipeline, Reply
+from pllm.providers.base import Timeouts
+from pllm.translation import Asked, first_dialect
+from pllm.wire.anthropic_messages import count_tokens_request, decode_count_request, encode_token_count
+from pllm.wire.lane import CountingWire, WireRequest
+from pllm.wire.lanes import upstream_wire
+from pllm.wire.neutral import UpstreamDialect
+from pllm.wire.token_estimate import estimate_tokens
+
+_PATIENCE_S = 10.0
+"""A count that takes longer than this is worth less than the estimate."""
+
+# What Anthropic itself says of a request in its own dialect is for the client to hear.
+_THE_CLIENTS_FAULT = frozenset({ErrorKind.INVALID_REQUEST, ErrorKind.TOO_LARGE, ErrorKind.CONTEXT_LENGTH})
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    wire: WireRequest
+    dialect: UpstreamDialect
+    counter: CountingWire
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCounting:
+    """`POST /v1/messages/count_tokens`, on whatever upstream answers for the model."""
+
+    pipeline: Pipeline
+
+    async def run(self, call: Call) -> Reply:
+        """Raises GatewayError for what is wrong with the request, and for a model that does not exist."""
+        catalogue = self.pipeline.catalogue
+        models = [catalogue.models[name] for name in catalogue.resolve(call.model)]
+        call.record.model = call.model
+        asked = Asked(lambda: decode_count_request(call.body))
+        for attempt in attempts(models, 0, self.pipeline.random):
+            question = await self._question(attempt.deployment, call, asked)
+            if question is not None and (tokens := await self._count(attempt.deployment, question, call)) is not None:
+                return self._reply(call, tokens)
+        call.record.deployment = call.record.provider = call.record.upstream_model = ""
+        call.record.emulated = ("count_tokens",)
+        return self._reply(call, estimate_tokens(asked.request))
+
+    def _reply(self, call: Call, tokens: int) -> Reply:
+        return Reply(self.pipeline.headers(call.record), "application/json", encode_token_count(tokens))
+
+    async def _question(self, deployment: Deployment, call: Call, asked: Asked) -> _Question | None:
+        """None where the deployment's provider does not count."""
+        dialect: UpstreamDialect = "messages" if "messages" in deployment.dialects else first_dialect(deployment)
+        upstream = upstream_wire(dialect)
+        if not isinstance(upstream, CountingWire):
+            return None
+        target = self.pipeline.target(deployment, call.model)
+        if dialect != "messages":
+            return _Question(upstream.encode_count(await asked.encodable(upstream), target), dialect, upstream)
+        wire = count_tokens_request(call.body, target)
+        return _Question(replace(wire, headers={**call.forward, **wire.headers}), dialect, upstream)
+
+    async def _count(self, deployment: Deployment, question: _Question, call: Call) -> int | None:
+        """None when the provider failed to count, which the record notes."""
+        record, clock = call.record, self.pipeline.clock
+        record.attempts += 1
+        record.deployment, record.provider, record.upstream_model = deployment.id, deployment.provider, deployment.model
+        sent_s = clock.monotonic_s()
+        try:
+            async with asyncio.timeout(min(_PATIENCE_S, self.pipeline.remaining_s(call))):
+                return await self._ask(deployment, question)
+        except TimeoutError:
+            failure = ErrorKind.UPSTREAM_TIMEOUT
+        except GatewayError as error:
+            if question.dialect == "messages" and error.kind in _THE_CLIENTS_FAULT:
+                raise
+            failure = error.kind
+        finally:
+            record.upstream_s += clock.monotonic_s() - sent_s
+        record.failed.append(f"{deployment.id}: {failure.value}")
+        return None
+
+    async def _ask(self, deployment: Deployment, question: _Question) -> int:
+        provider = self.pipeline.endpoints[deployment.provider].provider
+        http = await provider.prepare(deployment, question.wire, question.dialect)
+        response = await self.pipeline.transport.send(http, Timeouts(first_byte_s=_PATIENCE_S, idle_s=_PATIENCE_S))
+        try:
+            body = await response.read()
+            if not 200 <= response.status < 300:
+                raise upstream_wire(question.dialect).error(response.status, response.headers, body)
+            return question.counter.decode_count(body)
+        finally:
+            await response.close()

@@ -1,0 +1,30 @@
+"""POST /v1/messages/count_tokens."""
+
+from dataclasses import dataclass
+
+from pllm.edge.exchange import Exchange
+from pllm.edge.generation import forwarded, model_of, permit, send_reply
+from pllm.pipeline import Call, Pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class CountTokens:
+    """Counts what a Messages request would have, whoever would answer it."""
+
+    pipeline: Pipeline
+
+    async def __call__(self, exchange: Exchange) -> None:
+        from pllm.counting import TokenCounting  # loaded by those who count: not for the cold start
+
+        body = await exchange.request.json_object()
+        call = Call(
+            dialect="messages",
+            model=model_of(body),
+            body=body,
+            stream=False,
+            record=exchange.record,
+            forward=forwarded(exchange.request),
+            deadline_s=exchange.deadline_s,
+        )
+        permit(exchange, call.model)
+        await send_reply(exchange, await TokenCounting(self.pipeline).run(call))

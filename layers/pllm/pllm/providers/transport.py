@@ -7,6 +7,7 @@ costs about a fifth of the CPU (docs/decisions/0003-http-client.md).
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
+from io import BytesIO
 
 import aiohttp
 from yarl import URL
@@ -21,6 +22,8 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 # A frozen Lambda environment does not see the provider hang up, and a POST on a dead connection fails. Connections
 # that have been idle for this long by the wall clock are not trusted again.
 _POOL_TRUST_S = 45.0
+
+_WHOLE_BYTES = 512 * 1024
 
 
 class AiohttpTransport:
@@ -40,7 +43,7 @@ class AiohttpTransport:
                 response = await session.request(
                     request.method,
                     URL(request.url, encoded=True),  # exactly as given: a signature covers it
-                    data=request.body or None,
+                    data=_in_pieces(request.body),
                     headers=request.headers,
                     timeout=limits,
                     allow_redirects=False,
@@ -119,6 +122,11 @@ class _AiohttpResponse:
             self._response.release()
         else:
             self._response.close()
+
+
+def _in_pieces(body: bytes) -> bytes | BytesIO | None:
+    """A large body (recordings, images) as a file: aiohttp writes bytes at one go, which holds up every other request."""
+    return body or None if len(body) <= _WHOLE_BYTES else BytesIO(body)
 
 
 def _send_failure(error: Exception, url: str, timeouts: Timeouts) -> GatewayError:

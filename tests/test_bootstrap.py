@@ -1,0 +1,80 @@
+"""From an environment to a gateway."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from pllm.bootstrap import Settings, gateway, read_config
+from pllm.core.config import ConfigError, compile_config
+from pllm.core.config.loader import load
+from pllm.edge.app import Gateway
+
+ONE = "model_list: [{model_name: m, params: {model: gpt-4}}]\n"
+
+
+def written(folder: Path, text: str = ONE) -> str:
+    path = folder / "config.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def client(app: Gateway) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://gateway")
+
+
+async def test_a_gateway_comes_up_from_its_environment(tmp_path: Path) -> None:
+    lines: list[dict[str, Any]] = []
+    environment = {"PLLM_CONFIG": written(tmp_path), "PLLM_MASTER_KEY": "k", "OPENAI_API_KEY": "sk"}
+    async with client(gateway(environment, lines.append)) as http:
+        assert (await http.get("/ready")).status_code == 200
+        listing = await http.get("/v1/models", headers={"authorization": "Bearer k"})
+        assert [m["id"] for m in listing.json()["data"]] == ["m"]
+    assert not [line for line in lines if line.get("message") == "configuration"]
+
+
+async def test_ready_names_what_is_missing_and_the_log_says_why(tmp_path: Path) -> None:
+    lines: list[dict[str, Any]] = []
+    async with client(gateway({"PLLM_CONFIG": written(tmp_path)}, lines.append)) as http:
+        answer = await http.get("/ready")
+        assert answer.status_code == 503
+        assert len(answer.json()["missing"]) == 2
+        refused = await http.get("/v1/models", headers={"authorization": "Bearer "})
+        assert refused.status_code == 401
+    assert any("OPENAI_API_KEY" in str(line.get("warning")) for line in lines)
+
+
+def test_a_compiled_configuration_is_the_same_as_its_yaml(tmp_path: Path) -> None:
+    loaded = load(ONE, "config.yaml")
+    compiled = tmp_path / "config.json"
+    compiled.write_bytes(compile_config(loaded.config, loaded.warnings, "config.yaml"))
+    assert read_config(str(compiled)).etag == read_config(written(tmp_path)).etag
+
+
+def test_a_bad_configuration_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        gateway({"PLLM_CONFIG": written(tmp_path, "modle_list: []")}, lambda line: None)
+
+
+def test_settings_have_defaults_and_blank_means_unset() -> None:
+    settings = Settings.of({"PLLM_SECRET_ARN": "", "PLLM_TABLE": "", "AWS_REGION": ""})
+    assert settings == Settings()
+    named = Settings.of({"AWS_LAMBDA_FUNCTION_NAME": "stack-Gateway", "AWS_REGION": "eu-west-1", "PLLM_TABLE": "t"})
+    assert (named.function, named.region, named.table) == ("stack-Gateway", "eu-west-1", "t")
+
+
+def test_a_cold_start_loads_neither_yaml_nor_pydantic_nor_boto3(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    loaded = load(ONE, "config.yaml")
+    compiled = tmp_path / "config.json"
+    compiled.write_bytes(compile_config(loaded.config, loaded.warnings, "config.yaml"))
+    code = (
+        "import sys; from pllm.bootstrap import gateway; "
+        f"gateway({{'PLLM_CONFIG': {str(compiled)!r}, 'OPENAI_API_KEY': 'k', 'PLLM_TABLE': 't'}}, lambda line: None); "
+        "print([m for m in ('yaml', 'pydantic', 'boto3', 'starlette', 'fastapi', 'openai') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"

@@ -70,7 +70,7 @@ build: $(SETUP) $(SAM_SETUP) ## what is deployed: layers and functions in .aws-s
 	$(PY) infra/package.py build --arch $(ARCH) --sam $(SAM)
 
 bench: $(SETUP) ## the measurements the README quotes
-	$(PY) bench/run.py
+	$(PY) -m bench.run
 
 ##@ After a deployment
 smoke: $(SETUP) ## checks a deployed gateway: make smoke URL=https://.../prod/v1 KEY=...

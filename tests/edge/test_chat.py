@@ -9,6 +9,8 @@ import pytest
 from tests.support.gateway import KEY, Harness, deployment, gateway
 from tests.support.upstream import STREAM_HEAD, Cut, Hang, chunk, event, upstream, whole
 
+from pllm.core.profile import ModelProfile
+
 ANSWER = {
     "id": "chatcmpl-1",
     "object": "chat.completion",
@@ -411,3 +413,16 @@ async def test_two_clients_at_once_get_their_own_answers() -> None:
             up.will_answer(ANSWER)
         answers = await asyncio.gather(*(gw.chat() for _ in range(20)))
         assert [a.status_code for a in answers] == [200] * 20
+
+
+async def test_a_schema_that_a_chat_model_cannot_honour_is_imitated_and_said_so() -> None:
+    profile = ModelProfile(structured_output="tool", known=True)
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    wanted = {"type": "json_schema", "json_schema": {"name": "place", "schema": schema}}
+    async with upstream() as up, gateway([deployment(up.base_url, profile=profile)]) as gw:
+        up.will_answer(ANSWER)
+        response = await gw.chat(response_format=wanted)
+        body = up.requests[0].json()
+        assert "response_format" not in body
+        assert body["tools"]
+        assert response.headers.get("x-pllm-emulated")

@@ -33,7 +33,14 @@ ROWS: tuple[ProviderRow, ...] = (
         "https://openrouter.ai/api/v1",
         "OPENROUTER_API_KEY",
         env_headers={"HTTP-Referer": "OPENROUTER_HTTP_REFERER", "X-Title": "OPENROUTER_X_TITLE"},
-        quirks=_OLD_CAP,
+        quirks=Quirks(
+            token_cap="max_tokens",
+            reasoning_field="reasoning_details",
+            cache_marks="cache_control",
+            accepted=frozenset(
+                {"top_k", "top_a", "min_p", "repetition_penalty", "provider", "models", "plugins", "transforms"}
+            ),
+        ),
     ),
     ProviderRow("groq", "Groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", quirks=_NEW_CAP),
     ProviderRow(
@@ -48,7 +55,13 @@ ROWS: tuple[ProviderRow, ...] = (
             refused=frozenset({"logprobs", "top_logprobs", "logit_bias", "user", "store", "service_tier"}),
         ),
     ),
-    ProviderRow("deepseek", "DeepSeek", "https://api.deepseek.com", "DEEPSEEK_API_KEY", quirks=_OLD_CAP),
+    ProviderRow(
+        "deepseek",
+        "DeepSeek",
+        "https://api.deepseek.com",
+        "DEEPSEEK_API_KEY",
+        quirks=Quirks(token_cap="max_tokens", reasoning_field="reasoning_content", accepted=frozenset({"thinking"})),
+    ),
     ProviderRow(
         "together", "Together AI", "https://api.together.xyz/v1", "TOGETHER_API_KEY", synonyms=("together_ai",), quirks=_OLD_CAP
     ),
@@ -126,7 +139,7 @@ ROWS: tuple[ProviderRow, ...] = (
         kind="vertex",
         key_required=False,
         synonyms=("vertex_ai", "vertexai", "google-vertex"),
-        quirks=Quirks(variant="vertex"),
+        quirks=Quirks(variant="vertex", needs_bytes=frozenset({"image", "document"})),
     ),
     ProviderRow(
         "gemini",

@@ -38,6 +38,15 @@ def native_lane(dialect: str, body: JsonObject, target: Target) -> Lane:
     return cast("Lane", getattr(import_module(_WIRES[dialect]), _NATIVE[dialect])(body, target))
 
 
+def native_suffices(dialect: str, body: JsonObject, target: Target) -> bool:
+    """Whether the same-dialect lane can serve this request: not where something must be imitated (translation case 19)."""
+    if dialect != "chat":
+        return True
+    from pllm.wire.openai_chat.edit import needs_translation  # loaded by those who speak it
+
+    return not needs_translation(body, target)
+
+
 class TranslatedLane:
     """Client wire -> neutral -> upstream wire, and back, event by event."""
 

@@ -15,6 +15,9 @@ from typing import Any
 
 from aiohttp import web
 
+from pllm.local.demo_audio import DemoAudio
+from pllm.local.demo_media import DemoMedia
+
 MODEL = "demo"
 LABEL = "[demo upstream, no model]"
 
@@ -95,6 +98,8 @@ class Demo:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_post("/v1/chat/completions", self.chat)
         app.router.add_get("/v1/models", self.models)
+        DemoMedia(MODEL, LABEL).add_to(app)
+        DemoAudio(LABEL, self._delay_s).add_to(app)
         return app
 
     async def models(self, request: web.Request) -> web.Response:

@@ -1,0 +1,344 @@
+"""The circuit breaker of one deployment, as a table.
+
+A breaker is a small value that every environment of the fleet shares. Nobody owns it: whoever has something to say *moves*
+it, and a move is accepted only from the states, and under the guards, that its rows below name. A move that is refused
+changes nothing, and its author has lost a race: that is not an error, it is how thousands of environments act as one.
+
+    closed --TRIP--> open --CLAIM--> half open --SUCCEED--> closed
+      |  ^             ^               |    ^ |
+      +--+ COOL        +---FAIL--------+    +-+ CLAIM, once the lease has run out
+                       +---ABANDON-----+
+
+Three ideas carry the proof:
+
+* **Generations.** Every trip and every verdict begins a new one. A trip names the generation in which its author saw the
+  failures, so a failure seen before a recovery cannot open what has recovered, and of many trips one is applied.
+* **A lease, not a lock.** One request wins the CLAIM and is the probe. Its lease outlives the longest it can run
+  (`lease_ms`), so when the next CLAIM is accepted the last probe is certainly dead. Nobody has to clean up after a crash.
+* **Fencing.** A verdict names its own probe. One that comes too late finds another's name, or none, and is refused.
+
+`RULES` is the machine. This module interprets it over a value (`moved`); `state.breakers` compiles the same rows to
+conditional updates of the shared table. Neither knows a transition that is not in the table.
+"""
+
+from dataclasses import dataclass, replace
+from enum import Enum, StrEnum, auto
+
+from pllm.core.errors import ErrorKind, GatewayError
+
+
+class Circuit(StrEnum):
+    """The states. A closed breaker whose `until_ms` lies ahead is cooling down after a 429: no probe is needed after that."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class Move(Enum):
+    """What can be asked of a breaker."""
+
+    TRIP = auto()
+    COOL = auto()
+    CLAIM = auto()
+    SUCCEED = auto()
+    FAIL = auto()
+    ABANDON = auto()
+    FORCE_OPEN = auto()
+    FORCE_CLOSE = auto()
+
+
+class Guard(Enum):
+    """What must hold of the breaker for a row to apply."""
+
+    SAME_GENERATION = auto()  # generation = asked generation
+    DUE = auto()  # until_ms <= now
+    LEASE_OVER = auto()  # probe_until_ms <= now
+    HOLDER = auto()  # probe = asked probe
+    RECLAIM = auto()  # probe = asked former probe, which is known never to have run
+    LONGER = auto()  # until_ms < asked until_ms
+
+
+class Field(Enum):
+    """What a row writes besides the state. NEXT_GENERATION counts from the asked one, ANOTHER from the breaker's own."""
+
+    UNTIL = auto()
+    COOLDOWN = auto()
+    WHY = auto()
+    PROBE = auto()
+    NO_PROBE = auto()
+    GENERATION = auto()
+    NEXT_GENERATION = auto()
+    ANOTHER_GENERATION = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row: from a state, under guards, to a state."""
+
+    source: Circuit
+    guards: tuple[Guard, ...]
+    target: Circuit
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a move does wherever it is accepted, and the rows that accept it."""
+
+    rules: tuple[Rule, ...]
+    writes: tuple[Field, ...]
+
+
+_VERDICT = (Field.UNTIL, Field.COOLDOWN, Field.WHY, Field.NO_PROBE, Field.ANOTHER_GENERATION)
+_TO_PROBE = (Field.PROBE,)
+
+
+def _from_anywhere(target: Circuit) -> tuple[Rule, ...]:
+    return tuple(Rule(source, (), target) for source in Circuit)
+
+
+RULES: dict[Move, Effect] = {
+    Move.TRIP: Effect(
+        (Rule(Circuit.CLOSED, (Guard.SAME_GENERATION,), Circuit.OPEN),),
+        (Field.UNTIL, Field.COOLDOWN, Field.WHY, Field.NEXT_GENERATION),
+    ),
+    Move.COOL: Effect(
+        (Rule(Circuit.CLOSED, (Guard.SAME_GENERATION, Guard.LONGER), Circuit.CLOSED),),
+        (Field.UNTIL, Field.WHY, Field.GENERATION),
+    ),
+    Move.CLAIM: Effect(
+        (
+            Rule(Circuit.OPEN, (Guard.DUE,), Circuit.HALF_OPEN),
+            Rule(Circuit.HALF_OPEN, (Guard.LEASE_OVER,), Circuit.HALF_OPEN),
+            Rule(Circuit.HALF_OPEN, (Guard.RECLAIM,), Circuit.HALF_OPEN),
+        ),
+        _TO_PROBE,
+    ),
+    Move.SUCCEED: Effect((Rule(Circuit.HALF_OPEN, (Guard.HOLDER,), Circuit.CLOSED),), _VERDICT),
+    Move.FAIL: Effect((Rule(Circuit.HALF_OPEN, (Guard.HOLDER,), Circuit.OPEN),), _VERDICT),
+    Move.ABANDON: Effect(
+        (Rule(Circuit.HALF_OPEN, (Guard.HOLDER,), Circuit.OPEN),), (Field.UNTIL, Field.NO_PROBE, Field.ANOTHER_GENERATION)
+    ),
+    Move.FORCE_OPEN: Effect(_from_anywhere(Circuit.OPEN), _VERDICT),
+    Move.FORCE_CLOSE: Effect(_from_anywhere(Circuit.CLOSED), _VERDICT),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """A breaker's value; the default is one that was never heard of. Times are epoch milliseconds.
+
+    until_ms: nothing is sent before it (open, cooling). cooldown_ms: how long it was opened for, what the next backoff
+    doubles. probe, probe_until_ms: whose lease it is and when that ends (half open).
+    """
+
+    state: Circuit = Circuit.CLOSED
+    until_ms: int = 0
+    generation: int = 0
+    cooldown_ms: int = 0
+    probe: str = ""
+    probe_until_ms: int = 0
+    why: str = ""
+
+    def admits(self, now_ms: int) -> "Admission":
+        """Whether a request may be sent now."""
+        if self.state is Circuit.CLOSED:
+            return Admission.ALL if self.until_ms <= now_ms else Admission.NONE
+        due_ms = self.until_ms if self.state is Circuit.OPEN else self.probe_until_ms
+        return Admission.PROBE if due_ms <= now_ms else Admission.NONE
+
+    def opens_in_ms(self, now_ms: int) -> int:
+        """How long until a request may be sent, as far as one can tell. A verdict on a running probe may come any time."""
+        if self.state is Circuit.HALF_OPEN:
+            return min(max(self.probe_until_ms - now_ms, 0), _VERDICT_SOON_MS)
+        return max(self.until_ms - now_ms, 0)
+
+
+class Admission(Enum):
+    """ALL: send. PROBE: whoever wins the CLAIM may send, once. NONE: send nothing."""
+
+    ALL = auto()
+    PROBE = auto()
+    NONE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A move with its particulars. Each move reads those that its row names."""
+
+    move: Move
+    now_ms: int
+    generation: int = 0
+    until_ms: int = 0
+    cooldown_ms: int = 0
+    why: str = ""
+    probe: str = ""
+    probe_until_ms: int = 0
+    former_probe: str = ""
+
+
+def moved(known: Breaker | None, asked: Asked) -> Breaker | None:
+    """The breaker after a move, None when the move is refused. One that was never heard of (None) is closed, in whatever
+    generation the move names."""
+    effect = RULES[asked.move]
+    breaker = known if known is not None else Breaker(generation=asked.generation)
+    for rule in effect.rules:
+        if breaker.state is rule.source and all(_holds(guard, breaker, asked) for guard in rule.guards):
+            return _written(replace(breaker, state=rule.target), effect, asked)
+    return None
+
+
+def _holds(guard: Guard, breaker: Breaker, asked: Asked) -> bool:
+    match guard:
+        case Guard.SAME_GENERATION:
+            return breaker.generation == asked.generation
+        case Guard.DUE:
+            return breaker.until_ms <= asked.now_ms
+        case Guard.LEASE_OVER:
+            return breaker.probe_until_ms <= asked.now_ms
+        case Guard.HOLDER:
+            return breaker.probe == asked.probe
+        case Guard.RECLAIM:
+            return bool(asked.former_probe) and breaker.probe == asked.former_probe
+        case Guard.LONGER:
+            return breaker.until_ms < asked.until_ms
+
+
+def _written(breaker: Breaker, effect: Effect, asked: Asked) -> Breaker:
+    changes: dict[Field, dict[str, int | str]] = {
+        Field.UNTIL: {"until_ms": asked.until_ms},
+        Field.COOLDOWN: {"cooldown_ms": asked.cooldown_ms},
+        Field.WHY: {"why": asked.why},
+        Field.PROBE: {"probe": asked.probe, "probe_until_ms": asked.probe_until_ms},
+        Field.NO_PROBE: {"probe": "", "probe_until_ms": 0},
+        Field.GENERATION: {"generation": asked.generation},
+        Field.NEXT_GENERATION: {"generation": asked.generation + 1},
+        Field.ANOTHER_GENERATION: {"generation": breaker.generation + 1},
+    }
+    merged: dict[str, int | str] = {}
+    for item in effect.writes:
+        merged |= changes[item]
+    return replace(breaker, **merged)  # type: ignore[arg-type]  # each name above has its own field's type
+
+
+# --- What moves it --------------------------------------------------------------------------------------------------
+
+FORCED = "forced"
+"""`why` of a breaker that an administrator moved."""
+
+_VERDICT_SOON_MS = 2_000
+_DEFAULT_COOL_MS = 5_000
+_LONGEST_COOL_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerPolicy:
+    """When a breaker opens and for how long. `clock_bound_ms`: the most that two environments' clocks are assumed to differ."""
+
+    enabled: bool = True
+    min_failures: int = 5
+    failure_ratio: float = 0.5
+    cooldown_ms: int = 30_000
+    max_cooldown_ms: int = 300_000
+    clock_bound_ms: int = 1_000
+
+
+class Impact(Enum):
+    """What an outcome says of a deployment. NONE: nothing, the request itself was at fault, or we were."""
+
+    NONE = auto()
+    FAILURE = auto()
+    RATE_LIMITED = auto()
+    REFUSED = auto()
+
+
+_FAILURES = frozenset(
+    {
+        ErrorKind.UPSTREAM_ERROR,
+        ErrorKind.UPSTREAM_OVERLOADED,
+        ErrorKind.UPSTREAM_TIMEOUT,
+        ErrorKind.UPSTREAM_UNREACHABLE,
+        ErrorKind.UPSTREAM_PROTOCOL,
+        ErrorKind.STREAM_BROKEN,
+    }
+)
+
+
+def impact_of(error: GatewayError) -> Impact:
+    """Timeouts, lost connections, 5xx and 529 count. A 429 asks for a pause. A refused credential is out for long. What
+    the caller did wrong never counts."""
+    if error.kind in _FAILURES:
+        return Impact.FAILURE
+    if error.kind is ErrorKind.RATE_LIMITED:
+        return Impact.RATE_LIMITED
+    return Impact.REFUSED if error.kind is ErrorKind.UPSTREAM_AUTH else Impact.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """How many requests of one minute ended well and how many failed, over the whole fleet."""
+
+    ok: int = 0
+    failed: int = 0
+
+
+def should_trip(policy: BreakerPolicy, this: Outcomes, last: Outcomes, elapsed: float) -> bool:
+    """Whether the failures of this minute, of which the share `elapsed` (0 to 1) is over, and of what a minute back from now
+    still holds of the last one, are enough."""
+    rest = 1.0 - min(max(elapsed, 0.0), 1.0)
+    failed = this.failed + last.failed * rest
+    total = failed + this.ok + last.ok * rest
+    return policy.enabled and failed >= policy.min_failures and failed >= policy.failure_ratio * total
+
+
+def trip(policy: BreakerPolicy, generation: int, now_ms: int, why: str) -> Asked:
+    """Open it, for the failures seen in `generation`. A refused credential does not mend itself in seconds."""
+    long = why == ErrorKind.UPSTREAM_AUTH.value
+    cooldown_ms = policy.max_cooldown_ms if long else policy.cooldown_ms
+    return Asked(Move.TRIP, now_ms, generation, now_ms + cooldown_ms, cooldown_ms, why)
+
+
+def cool(generation: int, now_ms: int, retry_after_s: float | None) -> Asked:
+    """Leave it alone for as long as a 429 asked, five seconds when it did not say, an hour at most."""
+    pause_ms = _DEFAULT_COOL_MS if retry_after_s is None else int(retry_after_s * 1000)
+    return Asked(Move.COOL, now_ms, generation, now_ms + min(pause_ms, _LONGEST_COOL_MS), why=ErrorKind.RATE_LIMITED.value)
+
+
+def lease_ms(policy: BreakerPolicy, timeout_s: float) -> int:
+    """Longer than a probe with this upstream timeout can live, by any two clocks within the bound."""
+    return int(timeout_s * 1000) + 2 * policy.clock_bound_ms + 1_000
+
+
+def claim(policy: BreakerPolicy, probe: str, now_ms: int, timeout_s: float, former_probe: str = "") -> Asked:
+    """Be the probe. `former_probe`: a claim of one's own whose answer was lost, and which never ran."""
+    until_ms = now_ms + lease_ms(policy, timeout_s)
+    return Asked(Move.CLAIM, now_ms, probe=probe, probe_until_ms=until_ms, former_probe=former_probe)
+
+
+def succeed(probe: str, now_ms: int) -> Asked:
+    """The probe was answered: close."""
+    return Asked(Move.SUCCEED, now_ms, probe=probe)
+
+
+def fail(policy: BreakerPolicy, breaker: Breaker, probe: str, now_ms: int, why: str, retry_after_s: float | None) -> Asked:
+    """The probe failed: open for twice as long as the last time, or for as long as the provider asked when that is more."""
+    doubled = max(2 * breaker.cooldown_ms, policy.cooldown_ms)
+    cooldown_ms = policy.max_cooldown_ms if why == ErrorKind.UPSTREAM_AUTH.value else min(doubled, policy.max_cooldown_ms)
+    asked_ms = min(int((retry_after_s or 0.0) * 1000), _LONGEST_COOL_MS)
+    until_ms = now_ms + max(cooldown_ms, asked_ms)
+    return Asked(Move.FAIL, now_ms, until_ms=until_ms, cooldown_ms=cooldown_ms, why=why, probe=probe)
+
+
+def abandon(probe: str, now_ms: int) -> Asked:
+    """The probe ended without telling anything of the deployment (its client left): the next may probe at once."""
+    return Asked(Move.ABANDON, now_ms, until_ms=now_ms, probe=probe)
+
+
+def force_open(until_ms: int, now_ms: int) -> Asked:
+    """An administrator's: open until then, whatever happens."""
+    return Asked(Move.FORCE_OPEN, now_ms, until_ms=until_ms, why=FORCED)
+
+
+def force_close(now_ms: int) -> Asked:
+    """An administrator's: closed now; a running probe's verdict will be ignored."""
+    return Asked(Move.FORCE_CLOSE, now_ms)

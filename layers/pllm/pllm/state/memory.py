@@ -4,7 +4,7 @@ Each call is atomic (there is no await inside), as DynamoDB's are for one item.
 """
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pllm.state.store import (
@@ -15,6 +15,7 @@ from pllm.state.store import (
     Attr,
     Compare,
     Condition,
+    Delete,
     Exists,
     Expression,
     Item,
@@ -22,8 +23,10 @@ from pllm.state.store import (
     Operand,
     Plus,
     Refused,
+    Rejected,
     Update,
     Value,
+    Write,
 )
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
@@ -41,6 +44,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.items: dict[tuple[str, str], Item] = {}
+        self._tokens: set[str] = set()
 
     async def get(self, pk: str, sk: str, *, consistent: bool = False) -> Item | None:
         return self.items.get((pk, sk))
@@ -59,6 +63,27 @@ class MemoryStore:
 
     async def delete(self, pk: str, sk: str) -> Item | None:
         return self.items.pop((pk, sk), None)
+
+    async def transact(self, writes: Sequence[Write], token: str) -> Rejected | None:
+        keys = [(write.pk, write.sk) for write in writes]
+        if len(set(keys)) != len(keys) or len(keys) > 100:
+            raise ValueError("a transaction takes at most 100 writes, one to an item")
+        if token in self._tokens:
+            return None
+        for index, (key, write) in enumerate(zip(keys, writes, strict=True)):
+            old = self.items.get(key)
+            if write.condition is not None and not holds(write.condition, old or {}):
+                return Rejected(index, old)
+        self._tokens.add(token)
+        for key, write in zip(keys, writes, strict=True):
+            self._write(key, write)
+        return None
+
+    def _write(self, key: tuple[str, str], write: Write) -> None:
+        if isinstance(write, Delete):
+            self.items.pop(key, None)
+        else:
+            self.items[key] = applied(write, self.items.get(key) or {})
 
 
 def holds(condition: Condition, item: Item) -> bool:

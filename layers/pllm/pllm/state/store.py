@@ -84,6 +84,18 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
+class Delete:
+    """Removal of one item inside a transaction."""
+
+    pk: str
+    sk: str
+    condition: Condition | None = None
+
+
+Write = Update | Delete
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
     """The write happened; `item` is what it made."""
 
@@ -94,6 +106,14 @@ class Applied:
 class Refused:
     """The condition was false; `item` is what refused, None where there is none. Nothing was written."""
 
+    item: Item | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A transaction of which nothing was written: the condition of write number `index` was false. `item` as in Refused."""
+
+    index: int
     item: Item | None
 
 
@@ -120,4 +140,14 @@ class Store(Protocol):
 
     async def delete(self, pk: str, sk: str) -> Item | None:
         """What was there, None when nothing was."""
+        ...
+
+
+class TransactionalStore(Store, Protocol):
+    """A store whose writes can stand or fall together. For the control plane: a transaction costs twice its writes."""
+
+    async def transact(self, writes: Sequence[Write], token: str) -> Rejected | None:
+        """All of the writes, at most one to an item and 100 in number, or none. The same `token` (1 to 36 characters) within
+        ten minutes is the same transaction: sending it again after an answer that was lost is safe. StateError "conflict"
+        says that another transaction was at work on one of the items: nothing happened, and it may be tried again."""
         ...

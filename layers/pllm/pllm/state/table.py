@@ -5,7 +5,7 @@ did not come is the caller's to decide (docs/decisions on shared state). boto3 i
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock
@@ -26,9 +26,11 @@ from pllm.state.store import (
     Operand,
     Plus,
     Refused,
+    Rejected,
     StateError,
     Update,
     Value,
+    Write,
 )
 
 _THREADS = 8
@@ -92,18 +94,27 @@ class DynamoStore:
         answer = await self._call("delete_item", {"Key": key, "ReturnValues": "ALL_OLD"})
         return _item(answer["Attributes"]) if "Attributes" in answer else None
 
+    async def transact(self, writes: Sequence[Write], token: str) -> Rejected | None:
+        items = [compile_write(write, self._name) for write in writes]
+        try:
+            await self._call("transact_write_items", {"TransactItems": items, "ClientRequestToken": token}, table=False)
+        except _CancelledError as cancelled:
+            return cancelled.rejected
+        return None
+
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _call(self, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def _call(self, operation: str, arguments: Mapping[str, Any], *, table: bool = True) -> Mapping[str, Any]:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._blocking, operation, arguments)
+        whole = {"TableName": self._name, **arguments} if table else arguments
+        return await loop.run_in_executor(self._pool, self._blocking, operation, whole)
 
     def _blocking(self, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            answer: Mapping[str, Any] = getattr(self._connected(), operation)(TableName=self._name, **arguments)
+            answer: Mapping[str, Any] = getattr(self._connected(), operation)(**arguments)
         except ClientError as error:
             raise _client_error(error.response) from None
         except BotoCoreError as error:
@@ -123,8 +134,30 @@ class _ConditionFailedError(Exception):
         self.item = item
 
 
+class _CancelledError(Exception):
+    def __init__(self, rejected: Rejected) -> None:
+        super().__init__("transaction")
+        self.rejected = rejected
+
+
+def _cancelled(reasons: Sequence[Mapping[str, Any]]) -> Exception:
+    """Why a transaction was not done. Only a false condition is an answer; the rest is trouble. Nothing was written."""
+    for index, reason in enumerate(reasons):
+        if reason.get("Code") == "ConditionalCheckFailed":
+            return _CancelledError(Rejected(index, _item(reason["Item"]) if reason.get("Item") else None))
+    codes = {str(reason.get("Code", "None")) for reason in reasons} - {"None"}
+    if codes == {"TransactionConflict"}:
+        return StateError("conflict", sent=False)
+    throttled = any("Throttl" in code or "Throughput" in code for code in codes)
+    return StateError("throttled" if throttled else ",".join(sorted(codes)) or "cancelled", sent=False)
+
+
 def _client_error(response: Mapping[str, Any]) -> Exception:
     code = response.get("Error", {}).get("Code", "")
+    if code == "TransactionCanceledException":
+        return _cancelled(response.get("CancellationReasons", ()))
+    if code in ("TransactionConflictException", "TransactionInProgressException"):
+        return StateError("conflict", sent=code == "TransactionInProgressException")
     if code == "ConditionalCheckFailedException":
         return _ConditionFailedError(_item(response["Item"]) if response.get("Item") else None)
     if "Throttl" in code or code in ("ProvisionedThroughputExceededException", "RequestLimitExceeded"):
@@ -180,8 +213,27 @@ def compile_update(update: Update) -> dict[str, Any]:
     if update.condition is not None:
         arguments["ConditionExpression"] = _condition(update.condition, names)
         arguments["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+    return arguments | _placeholders(names)
+
+
+def compile_write(write: Write, table: str) -> dict[str, Any]:
+    """One element of TransactWriteItems."""
+    if isinstance(write, Update):
+        arguments = compile_update(write)
+        del arguments["ReturnValues"]
+        return {"Update": {"TableName": table, **arguments}}
+    arguments = {"TableName": table, "Key": {"PK": {"S": write.pk}, "SK": {"S": write.sk}}}
+    if write.condition is not None:
+        names = _Names()
+        arguments["ConditionExpression"] = _condition(write.condition, names)
+        arguments["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+        arguments |= _placeholders(names)
+    return {"Delete": arguments}
+
+
+def _placeholders(names: _Names) -> dict[str, Any]:
     used = {"ExpressionAttributeNames": {v: k for k, v in names.names.items()}, "ExpressionAttributeValues": names.values}
-    return arguments | {name: value for name, value in used.items() if value}
+    return {name: value for name, value in used.items() if value}
 
 
 def _expression(expression: Expression, names: _Names) -> str:

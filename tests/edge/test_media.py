@@ -366,6 +366,17 @@ async def test_the_wrong_kind_of_body_is_named(path: str, content_type: str, wor
         assert up.requests == []
 
 
+async def test_two_content_types_are_one_too_many() -> None:
+    headers = [("content-type", "application/json"), ("content-type", "multipart/form-data; boundary=b")]
+    async with gateway([deployment("http://127.0.0.1:1")]) as gw:
+        request = httpx2.Request(
+            "POST", "http://gateway/v1/images/edits", headers=[*headers, ("authorization", f"Bearer {KEY}")], content=b"{}"
+        )
+        response = await gw.client.send(request)
+        assert response.status_code == 400
+        assert "twice" in response.json()["error"]["message"]
+
+
 async def test_a_get_is_a_405_and_a_stranger_a_401() -> None:
     async with gateway([]) as gw:
         assert (await gw.client.get("/v1/embeddings")).status_code == 405

@@ -232,6 +232,34 @@ def test_absurd_figures_count_as_none() -> None:
     assert (found.prompt, found.output) == (0, 0)
 
 
+def _many(*order: str) -> dict[str, Any]:
+    fields = {
+        "object": "list",
+        "data": [{"object": "embedding", "index": n, "embedding": [0.125] * 4000} for n in range(20)],
+        "model": "te",
+        "usage": {"prompt_tokens": 8, "total_tokens": 8},
+    }
+    return {name: fields[name] for name in order}
+
+
+@pytest.mark.parametrize(
+    "order", [("object", "data", "model", "usage"), ("data", "usage", "model"), ("usage", "data"), ("usage", "object", "data")]
+)
+def test_a_large_answer_tells_its_usage_wherever_it_stands(order: tuple[str, ...]) -> None:
+    assert answered("embeddings", _many(*order)).usage.prompt == 8
+
+
+def test_a_large_answer_without_usage_is_an_answer() -> None:
+    assert answered("embeddings", _many("data", "model")).usage is None
+
+
+@pytest.mark.parametrize("cut", [b"", b"]", b'], "usage": {"prompt_tokens": 8'])
+def test_a_large_answer_that_is_cut_is_none(cut: bytes) -> None:
+    whole = json.dumps(_many("data")).encode().removesuffix(b"]}")
+    with pytest.raises(GatewayError, match="not JSON"):
+        answered("embeddings", whole + cut)
+
+
 @pytest.mark.parametrize(
     ("path", "body", "content_type"),
     [

@@ -12,6 +12,9 @@ from pllm.wire.openai_media.endpoints import MediaEndpoint
 
 _ABSURD = 1e15
 
+_MAX_PARSED_BYTES = 256 * 1024
+_EDGE_BYTES = 1024
+
 
 def read_answer(endpoint: MediaEndpoint, body: bytes, content_type: str) -> Answer:
     """The provider's own bytes, after a look that they are an answer. An error object in a 2xx is raised."""
@@ -20,6 +23,8 @@ def read_answer(endpoint: MediaEndpoint, body: bytes, content_type: str) -> Answ
         raise malformed_upstream("it is a page" if body else "it is empty")
     if (endpoint.audio and kind != "application/json") or (kind.startswith("text/") and endpoint.answer_field == "text"):
         return Answer(body, content_type=content_type or "application/octet-stream")
+    if endpoint.mode == "embedding" and (told := _skimmed(body)) is not None:
+        return Answer(body, read_usage(told), content_type=content_type or "application/json")
     answer = _object(body, content_type)
     if isinstance(answer, str) and endpoint.answer_field == "text":
         return Answer(body, content_type=content_type)  # response_format=text, as servers that answer in JSON only give it
@@ -62,6 +67,19 @@ def read_usage(answer: Mapping[str, Any], images: int = 0) -> Usage | None:
         images=images,
         audio_seconds=seconds,
     )
+
+
+def _skimmed(body: bytes) -> Mapping[str, Any] | None:
+    """What stands behind the vectors of a large embeddings answer, its usage among it; None where that is not to be seen.
+    Parsing a hundred vectors of floats would cost tens of milliseconds, for a number that stands at the end."""
+    if len(body) <= _MAX_PARSED_BYTES or not body.startswith(b"{") or b'"data"' not in body[:_EDGE_BYTES]:
+        return None
+    _, found, behind = body[-_EDGE_BYTES:].rpartition(b'"usage"')
+    try:
+        told = loads(b"{" + found + behind) if found else None
+    except JsonError:
+        return None
+    return told if isinstance(told, Mapping) else None
 
 
 def _object(body: bytes, content_type: str) -> Json:

@@ -9,6 +9,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from ssl import SSLContext
 from typing import Any
 
 
@@ -46,6 +47,7 @@ class Upstream:
     requests: list[Seen] = field(default_factory=list)
     scripts: list[Sequence[Step]] = field(default_factory=list)
     greeting: bytes = b""
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
 
     def will(self, *steps: Step) -> None:
@@ -64,6 +66,7 @@ class Upstream:
             writer.write(self.greeting)
             while (seen := await _read_request(reader)) is not None:
                 self.requests.append(seen)
+                self.asked.set()
                 script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
                 for step in script:
                     if isinstance(step, Cut):
@@ -116,10 +119,10 @@ async def _read_request(reader: asyncio.StreamReader) -> Seen | None:
 
 
 @asynccontextmanager
-async def upstream() -> AsyncIterator[Upstream]:
+async def upstream(tls: SSLContext | None = None) -> AsyncIterator[Upstream]:
     state = Upstream()
-    server = await asyncio.start_server(state._serve, "127.0.0.1", 0)
-    state.base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(state._serve, "127.0.0.1", 0, ssl=tls)
+    state.base_url = f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield state
     finally:

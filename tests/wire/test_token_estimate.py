@@ -37,7 +37,7 @@ def counted(recorded: Recorded) -> int | None:
     if recorded.status != 200 or not {"model", "messages"} <= recorded.request.keys():
         return None
     first = next((line for line in recorded.body.splitlines() if b"message_start" in line and line.startswith(b"data:")), None)
-    answer = loads(first[5:])["message"] if first else None if recorded.stream else loads(recorded.body)  # type: ignore[index,call-overload]
+    answer = loads(first[5:])["message"] if first else None if recorded.stream else loads(recorded.body)
     usage = (answer.get("usage") or answer) if isinstance(answer, dict) else {}
     if "input_tokens" not in usage:
         return None

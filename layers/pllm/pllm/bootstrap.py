@@ -29,6 +29,7 @@ from pllm.providers.bedrock import BedrockProvider
 from pllm.providers.deployments import build
 from pllm.providers.google_credentials import GoogleCredentials
 from pllm.providers.keyed import KeyedProvider
+from pllm.providers.media import MediaFetcher
 from pllm.providers.registry import Registry
 from pllm.providers.secrets import fetch_secret
 from pllm.providers.sigv4 import Scope, sign
@@ -146,6 +147,7 @@ def _pipeline(
         attempt_timeout_s=router.attempt_timeout or float("inf"),
         drop_unsupported=router.drop_unsupported,
         repair_history=router.repair_history,
+        media=MediaFetcher(),
     )
 
 

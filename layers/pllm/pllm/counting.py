@@ -44,7 +44,7 @@ class TokenCounting:
         catalogue = self.pipeline.catalogue
         models = [catalogue.models[name] for name in catalogue.resolve(call.model)]
         call.record.model = call.model
-        asked = Asked(lambda: decode_count_request(call.body))
+        asked = Asked(lambda: decode_count_request(call.body), self.pipeline.fetcher(call))
         for attempt in attempts(models, 0, self.pipeline.random):
             question = await self._question(attempt.deployment, call, asked)
             if question is not None and (tokens := await self._count(attempt.deployment, question, call)) is not None:
@@ -64,8 +64,8 @@ class TokenCounting:
             return None
         target = self.pipeline.target(deployment, call.model)
         if dialect != "messages":
-            return _Question(upstream.encode_count(await asked.encodable(upstream), target), dialect, upstream)
-        wire = count_tokens_request(call.body, target)
+            return _Question(upstream.encode_count(await asked.encodable(upstream, target.quirks), target), dialect, upstream)
+        wire = count_tokens_request(await asked.native_body(call.body, target.quirks), target)
         return _Question(replace(wire, headers={**call.forward, **wire.headers}), dialect, upstream)
 
     async def _count(self, deployment: Deployment, question: _Question, call: Call) -> int | None:

@@ -18,8 +18,9 @@ from pllm.core.jsontext import JsonObject, loads
 from pllm.core.record import RequestRecord
 from pllm.core.routing import Attempt, Catalogue, attempts, backoff_s
 from pllm.providers.base import Provider, ProviderRow, Timeouts, Transport, UpstreamResponse
+from pllm.providers.media import MediaFetcher
 from pllm.relay import LiveStream, note_usage
-from pllm.translation import Translation, target_of
+from pllm.translation import Fetch, Translation, target_of
 from pllm.wire.lane import AnswerContext, Lane, NativeCall, Target, WireRequest
 
 COMMIT_AFTER_S = 15.0
@@ -84,13 +85,14 @@ class Pipeline:
     attempt_timeout_s: float = 600.0
     drop_unsupported: bool = False
     repair_history: bool = False
+    media: MediaFetcher | None = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def run(self, call: Call) -> Reply:
         """The answer to `call`; raises GatewayError when no deployment could give one."""
         models = _able([self.catalogue.models[name] for name in self.catalogue.resolve(call.model)], call.native)
         call.record.model = call.model  # only now: a name that does not exist must not become a metric's dimension
-        translation = Translation(call.dialect, call.body, self._context(call), call.native)
+        translation = Translation(call.dialect, call.body, self._context(call), call.native, self.fetcher(call))
         failure: GatewayError | None = None
         refused: set[str] = set()
         for attempt in attempts(models, self.retries, self.random):
@@ -181,6 +183,11 @@ class Pipeline:
             drop_unsupported=self.drop_unsupported,
             repair_history=self.repair_history,
         )
+
+    def fetcher(self, call: Call) -> Fetch | None:
+        """What brings the media that the client named by address, in the time that is left."""
+        media = self.media
+        return None if media is None else lambda wanted: media.fetch(wanted, self.remaining_s(call))
 
     def remaining_s(self, call: Call) -> float:
         """Until the platform would end this request; infinite where it never does."""

@@ -25,6 +25,7 @@ class Quirks:
     body: fields that every request to this provider carries (Vertex: anthropic_version). done_marker: whether streams end
     in `[DONE]`; where False, a finish_reason for every choice is the proof that a stream is whole. variant: which variant of
     the dialect, where one has several ("gemini" and "vertex" for Gemini's own API and Vertex AI; "" sends what both take).
+    needs_bytes: part types whose addresses it does not fetch, beyond those of its dialect (Claude on Vertex AI).
 
     OpenAI Chat only: accepted: request fields beyond the dialect that this provider takes (top_k, ...). reasoning_field: the
     field of an assistant message in which earlier reasoning goes back ("reasoning_content", "reasoning",
@@ -38,6 +39,7 @@ class Quirks:
     model_in_body: bool = True
     done_marker: bool = True
     variant: str = ""
+    needs_bytes: frozenset[str] = frozenset()
     accepted: frozenset[str] = frozenset()
     reasoning_field: str = ""
     cache_marks: str = ""

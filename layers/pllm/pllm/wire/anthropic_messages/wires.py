@@ -39,7 +39,7 @@ class MessagesUpstream:
         return decode_token_count(body)
 
     def takes_url(self, url: str) -> bool:
-        return True
+        return False
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         return read_error(status, headers, body)

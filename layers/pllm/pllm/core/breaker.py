@@ -178,12 +178,12 @@ class Asked:
 
 
 def moved(known: Breaker | None, asked: Asked) -> Breaker | None:
-    """The breaker after a move, None when the move is refused. One that was never heard of (None) is closed, in whatever
-    generation the move names."""
+    """The breaker after a move, None when the move is refused. One that was never heard of (None) is closed, and every guard
+    of a closed one holds."""
     effect = RULES[asked.move]
-    breaker = known if known is not None else Breaker(generation=asked.generation)
+    breaker = known or Breaker()
     for rule in effect.rules:
-        if breaker.state is rule.source and all(_holds(guard, breaker, asked) for guard in rule.guards):
+        if breaker.state is rule.source and (known is None or all(_holds(guard, breaker, asked) for guard in rule.guards)):
             return _written(replace(breaker, state=rule.target), effect, asked)
     return None
 

@@ -1,0 +1,446 @@
+"""The fleet's health as one environment sees and tells it: on the memory twin, with the table failing when it is told to."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from tests.support.faulty import Fault
+from tests.support.fleet import DEP, POLICY, Environment, fleet
+
+from pllm.core.breaker import Admission, Circuit, Move
+from pllm.core.clock import ManualClock
+from pllm.core.errors import ErrorKind, GatewayError
+from pllm.state.breakers import partition, read_minute, since
+from pllm.state.memory import MemoryStore
+from pllm.state.store import Applied, Item, Refused, StateError, Update
+
+FAILURE = ErrorKind.UPSTREAM_ERROR
+START_S = 1_800_000_000.0
+
+
+class Counting(MemoryStore):
+    """Counts writes and queries."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes = 0
+        self.queries = 0
+
+    async def update(self, update: Update) -> Applied | Refused:
+        self.writes += 1
+        return await super().update(update)
+
+    async def query(self, pk: str, *, since: str = "", until: str = "", consistent: bool = False) -> list[Item]:
+        self.queries += 1
+        return await super().query(pk, since=since, until=until, consistent=consistent)
+
+
+@pytest.fixture
+def store() -> Counting:
+    return Counting()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(START_S)
+
+
+def admission(environment: Environment) -> Admission:
+    return environment.health.view([DEP])[DEP].admission
+
+
+async def opened(environment: Environment) -> None:
+    for _ in range(POLICY.min_failures):
+        await environment.request(FAILURE)
+    assert admission(environment) is Admission.NONE
+
+
+async def state(environment: Environment) -> Circuit:
+    return (await environment.health.breakers())[DEP].state
+
+
+# --- Opening --------------------------------------------------------------------------------------------------------
+
+
+async def test_failures_of_several_environments_open_it_for_all(store: Counting, clock: ManualClock) -> None:
+    a, b, c = fleet(store, [clock] * 3)
+    await a.request(FAILURE)
+    await b.request(FAILURE)
+    assert await a.health.breakers() == {}
+    await c.request(FAILURE)
+    assert c.moves == [(DEP, Move.TRIP)]
+    assert admission(c) is Admission.NONE
+    assert admission(a) is Admission.ALL
+    await a.look()
+    assert admission(a) is Admission.NONE
+
+
+async def test_an_environment_with_an_old_snapshot_hears_of_it_within_its_age(store: Counting, clock: ManualClock) -> None:
+    a, b = fleet(store, [clock] * 2)
+    await b.look()
+    await opened(a)
+    clock.advance(6.5)
+    await b.look()
+    assert admission(b) is Admission.NONE
+
+
+async def test_a_success_costs_no_write_and_rides_along_with_the_next_failure(store: Counting, clock: ManualClock) -> None:
+    (a,) = fleet(store, [clock])
+    for _ in range(20):
+        await a.request()
+    assert store.writes == 0
+    await a.request(FAILURE)
+    assert store.writes == 1
+    (item,) = await store.query(partition("main"), since=since(0))
+    sums = read_minute(item)
+    assert (sums.ok, sums.failed, sums.latencies, sums.latency_ms) == (20, 1, 20, 2000)
+
+
+async def test_successes_keep_it_closed(store: Counting, clock: ManualClock) -> None:
+    (a,) = fleet(store, [clock])
+    for _ in range(5):
+        await a.request()
+    for _ in range(4):
+        await a.request(FAILURE)
+    assert admission(a) is Admission.ALL
+    await a.request(FAILURE)
+    assert admission(a) is Admission.NONE
+
+
+@pytest.mark.parametrize("kind", [ErrorKind.INVALID_REQUEST, ErrorKind.CONTEXT_LENGTH, ErrorKind.CONTENT_POLICY])
+async def test_what_the_caller_did_wrong_never_counts(store: Counting, clock: ManualClock, kind: ErrorKind) -> None:
+    (a,) = fleet(store, [clock])
+    for _ in range(50):
+        await a.request(kind)
+    assert admission(a) is Admission.ALL
+    assert store.writes == 0
+
+
+async def test_a_refused_credential_opens_it_at_once_and_for_long(store: Counting, clock: ManualClock) -> None:
+    (a,) = fleet(store, [clock])
+    await a.request(ErrorKind.UPSTREAM_AUTH)
+    health = a.health.view([DEP])[DEP]
+    assert (health.opens_in_ms, health.why) == (POLICY.max_cooldown_ms, "upstream_authentication")
+
+
+async def test_a_429_cools_it_for_the_time_the_provider_asked_and_no_probe_is_needed(
+    store: Counting, clock: ManualClock
+) -> None:
+    a, b = fleet(store, [clock] * 2)
+    observation = a.health.observe(DEP)
+    observation.failed(rate_limited(17))
+    assert admission(a) is Admission.NONE, "before anything was written"
+    await a.health.settle()
+    await b.look()
+    assert b.health.view([DEP])[DEP].opens_in_ms == 17_000
+    clock.advance(17)
+    assert admission(b) is Admission.ALL
+    assert read_minute((await store.query(partition("main")))[0]).failed == 0
+
+
+def rate_limited(retry_after_s: float) -> GatewayError:
+    return GatewayError(ErrorKind.RATE_LIMITED, "slow down", retry_after_s=retry_after_s)
+
+
+async def test_a_failure_from_before_a_recovery_cannot_open_it_again(store: Counting, clock: ManualClock) -> None:
+    (a,) = fleet(store, [clock])
+    slow = a.health.observe(DEP)
+    await opened(a)
+    clock.advance(30)
+    await a.request(probe=await a.health.claim(DEP, 10))
+    assert await state(a) is Circuit.CLOSED
+    slow.failed(rate_limited(0.0))
+    late = a.health.observe(DEP)
+    late._generation = 0
+    late.failed(error_of(FAILURE))
+    await a.health.settle()
+    assert await state(a) is Circuit.CLOSED
+
+
+def error_of(kind: ErrorKind) -> GatewayError:
+    return GatewayError(kind, "x")
+
+
+# --- Probing --------------------------------------------------------------------------------------------------------
+
+
+async def test_of_many_environments_one_wins_the_probe_and_its_success_closes_it_for_all(
+    store: Counting, clock: ManualClock
+) -> None:
+    many = fleet(store, [clock] * 5)
+    await opened(many[0])
+    clock.advance(30)
+    for one in many:
+        await one.look()
+        assert admission(one) is Admission.PROBE
+    probes = await asyncio.gather(*(one.health.claim(DEP, 10) for one in many))
+    assert sum(probe is not None for probe in probes) == 1
+    assert all(admission(one) is Admission.NONE for one in many)
+    for one, probe in zip(many, probes, strict=True):
+        if probe is not None:
+            await one.request(probe=probe)
+    clock.advance(7)
+    for one in many:
+        await one.look()
+        assert admission(one) is Admission.ALL
+
+
+async def test_a_failed_probe_opens_it_for_twice_as_long(store: Counting, clock: ManualClock) -> None:
+    (a,) = fleet(store, [clock])
+    await opened(a)
+    clock.advance(30)
+    await a.request(FAILURE, await a.health.claim(DEP, 10))
+    assert a.health.view([DEP])[DEP].opens_in_ms == 60_000
+
+
+async def test_a_stream_that_began_has_proven_enough(store: Counting, clock: ManualClock) -> None:
+    (a,) = fleet(store, [clock])
+    await opened(a)
+    clock.advance(30)
+    observation = a.health.observe(DEP, await a.health.claim(DEP, 10))
+    observation.first_event()
+    await a.health.settle()
+    assert await state(a) is Circuit.CLOSED
+    observation.failed(error_of(ErrorKind.STREAM_BROKEN))
+    await a.health.settle()
+    assert read_minute((await store.query(partition("main")))[0]).failed == POLICY.min_failures + 1
+
+
+async def test_a_probe_that_the_provider_called_a_bad_request_shows_that_it_answers(
+    store: Counting, clock: ManualClock
+) -> None:
+    (a,) = fleet(store, [clock])
+    await opened(a)
+    clock.advance(30)
+    await a.request(ErrorKind.INVALID_REQUEST, await a.health.claim(DEP, 10))
+    assert await state(a) is Circuit.CLOSED
+
+
+async def test_a_probe_whose_client_left_makes_room_for_the_next(store: Counting, clock: ManualClock) -> None:
+    (a,) = fleet(store, [clock])
+    await opened(a)
+    clock.advance(30)
+    a.health.observe(DEP, await a.health.claim(DEP, 600)).dropped()
+    await a.health.settle()
+    assert admission(a) is Admission.PROBE
+    assert await a.health.claim(DEP, 600) is not None
+
+
+async def test_a_crashed_probe_is_replaced_when_its_lease_has_run_out(store: Counting, clock: ManualClock) -> None:
+    a, b = fleet(store, [clock] * 2)
+    await opened(a)
+    clock.advance(30)
+    await a.health.claim(DEP, 10)
+    await b.look()
+    assert await b.health.claim(DEP, 10) is None
+    clock.advance(13)
+    await b.look()
+    assert await b.health.claim(DEP, 10) is not None
+
+
+# --- Latency --------------------------------------------------------------------------------------------------------
+
+
+async def test_latencies_of_the_fleet_are_blended_with_ones_own(store: Counting, clock: ManualClock) -> None:
+    a, b = fleet(store, [clock] * 2)
+    a.health.observe(DEP).succeeded(100, 10, 50)
+    await a.health.flush()
+    await b.look()
+    b.health.observe(DEP).succeeded(300, 30, 70)
+    seen = b.health.view([DEP])[DEP]
+    assert (seen.latency_ms, seen.first_ms, seen.requests, seen.tokens) == (200, 20, 2, 120)
+
+
+async def test_what_is_under_way_is_known_here_at_once(store: Counting, clock: ManualClock) -> None:
+    (a,) = fleet(store, [clock])
+    under_way = [a.health.observe(DEP) for _ in range(3)]
+    assert a.health.view([DEP])[DEP].in_flight == 3
+    under_way[0].dropped(waited_ms=700)
+    under_way[0].succeeded(1)
+    assert a.health.view([DEP])[DEP].latency_ms == 700
+    assert a.health.view([DEP])[DEP].requests == 0
+
+
+async def test_sums_are_written_every_ten_seconds_and_with_every_failure(store: Counting, clock: ManualClock) -> None:
+    (a,) = fleet(store, [clock])
+    await a.request()
+    clock.advance(9)
+    await a.request()
+    assert store.writes == 0
+    clock.advance(1)
+    await a.request()
+    assert store.writes == 1
+    for number in range(26):
+        a.health.observe(f"d{number}").succeeded(1)
+    await a.health.settle()
+    assert store.writes == 1 + 26
+    a.health.observe("d1").succeeded(1)
+    await a.request(FAILURE)
+    assert store.writes == 1 + 26 + 2
+
+
+# --- Refreshing -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_fresh_snapshot_is_not_asked_for_again(store: Counting, clock: ManualClock) -> None:
+    (a,) = fleet(store, [clock])
+    for _ in range(10):
+        await a.look()
+        clock.advance(0.3)
+    assert store.queries == 1
+    clock.advance(5)
+    await a.look()
+    assert store.queries == 2
+
+
+async def test_an_aged_snapshot_is_used_while_the_next_one_comes(store: Counting, clock: ManualClock) -> None:
+    a, b = fleet(store, [clock] * 2)
+    await a.look()
+    await opened(b)
+    clock.advance(59)
+    await a.health.refresh(wait=True)
+    assert admission(a) is Admission.ALL, "the request does not wait"
+    await a.health.settle()
+    assert admission(a) is not Admission.ALL
+
+
+async def test_after_a_thaw_a_choice_waits_for_the_truth(store: Counting, clock: ManualClock) -> None:
+    a, b = fleet(store, [clock] * 2)
+    await a.look()
+    clock.advance(600)
+    await opened(b)
+    await a.health.refresh(wait=True)
+    assert admission(a) is Admission.NONE
+
+
+async def test_a_clock_that_jumps_back_does_not_freeze_the_snapshot(store: Counting, clock: ManualClock) -> None:
+    (a,) = fleet(store, [clock])
+    await a.look()
+    clock.advance(-3600)
+    await a.look()
+    assert store.queries == 2
+
+
+# --- The table out of reach -----------------------------------------------------------------------------------------
+
+
+async def test_without_the_table_the_same_machine_runs_here_alone(store: Counting, clock: ManualClock) -> None:
+    (a,) = fleet(store, [clock])
+    await a.look()
+    a.faulty.always = Fault.THROTTLED
+    await opened(a)
+    assert a.health.degraded
+    assert store.writes == 0
+    clock.advance(30)
+    probe = await a.health.claim(DEP, 10)
+    assert probe is not None
+    assert probe.local
+    assert await a.health.claim(DEP, 10) is None
+    await a.request(FAILURE, probe)
+    assert a.health.view([DEP])[DEP].opens_in_ms == 60_000
+    clock.advance(60)
+    await a.request(probe=await a.health.claim(DEP, 10))
+    assert admission(a) is Admission.ALL
+
+
+async def test_what_could_not_be_told_is_told_later(store: Counting, clock: ManualClock) -> None:
+    (a,) = fleet(store, [clock])
+    a.faulty.always = Fault.THROTTLED
+    for _ in range(2):
+        await a.request(FAILURE)
+    await a.request()
+    a.faulty.always = Fault.NONE
+    clock.advance(3.1)
+    await a.request(FAILURE)
+    sums = read_minute((await store.query(partition("main")))[0])
+    assert (sums.ok, sums.failed) == (1, 3)
+    assert await state(a) is Circuit.OPEN
+    assert not a.health.degraded
+
+
+async def test_numbers_that_may_have_arrived_are_not_sent_twice(store: Counting, clock: ManualClock) -> None:
+    (a,) = fleet(store, [clock])
+    a.faulty.faults = [Fault.LOST_RESPONSE]
+    await a.request(FAILURE)
+    await a.request(FAILURE)
+    assert read_minute((await store.query(partition("main")))[0]).failed == 2
+
+
+async def test_a_verdict_that_was_lost_is_told_again(store: Counting, clock: ManualClock) -> None:
+    (a,) = fleet(store, [clock])
+    await opened(a)
+    clock.advance(30)
+    probe = await a.health.claim(DEP, 600)
+    a.faulty.faults = [Fault.LOST_REQUEST]
+    a.health.observe(DEP, probe).succeeded(10)
+    await asyncio.sleep(0)
+    assert admission(a) is Admission.ALL
+    await a.health.settle()
+    assert await state(a) is Circuit.CLOSED
+
+
+async def test_a_claim_whose_answer_was_lost_is_not_used_but_taken_up_by_the_next_request(
+    store: Counting, clock: ManualClock
+) -> None:
+    (a,) = fleet(store, [clock])
+    await opened(a)
+    clock.advance(30)
+    a.faulty.faults = [Fault.LOST_RESPONSE]
+    assert await a.health.claim(DEP, 600) is None
+    assert await state(a) is Circuit.HALF_OPEN
+    assert await a.health.claim(DEP, 600) is not None
+
+
+async def test_when_the_table_is_back_its_word_goes_before_what_was_decided_alone(store: Counting, clock: ManualClock) -> None:
+    (a,) = fleet(store, [clock])
+    a.faulty.always = Fault.LOST_REQUEST
+    await opened(a)
+    a.faulty.always = Fault.NONE
+    clock.advance(7)
+    await a.look()
+    assert admission(a) is Admission.ALL
+
+
+async def test_a_slow_read_does_not_undo_what_a_write_has_just_answered(store: Counting, clock: ManualClock) -> None:
+    (a,) = fleet(store, [clock])
+    before = dict(store.items)
+    await opened(a)
+    now, store.items = store.items, before  # an eventually consistent read of a moment ago
+    await a.look()
+    assert admission(a) is Admission.NONE
+    store.items = now
+
+
+# --- Switched off, and by hand --------------------------------------------------------------------------------------
+
+
+async def test_switched_off_nothing_is_left_alone_but_what_an_administrator_opened(store: Counting, clock: ManualClock) -> None:
+    (a,) = fleet(store, [clock], replace(POLICY, enabled=False))
+    for _ in range(20):
+        await a.request(FAILURE)
+    await a.request(ErrorKind.UPSTREAM_AUTH)
+    await a.request(ErrorKind.RATE_LIMITED, retry_after_s=60)
+    assert admission(a) is Admission.ALL
+    assert await a.health.breakers() == {}
+    await a.health.force_open(DEP)
+    assert admission(a) is Admission.NONE
+
+
+async def test_an_administrator_opens_for_a_time_or_for_good_and_closes_again(store: Counting, clock: ManualClock) -> None:
+    a, b = fleet(store, [clock] * 2)
+    await a.health.force_open(DEP, for_s=90)
+    await b.look()
+    assert b.health.view([DEP])[DEP].opens_in_ms == 90_000
+    await a.health.force_open(DEP)
+    clock.advance(365 * 24 * 3600)
+    assert admission(a) is Admission.NONE
+    closed = await a.health.force_close(DEP)
+    assert closed.state is Circuit.CLOSED
+    assert admission(a) is Admission.ALL
+
+
+async def test_an_administrator_hears_when_the_table_cannot_be_asked(store: Counting, clock: ManualClock) -> None:
+    (a,) = fleet(store, [clock])
+    a.faulty.always = Fault.THROTTLED
+    with pytest.raises(StateError):
+        await a.health.force_open(DEP)

@@ -116,7 +116,8 @@ async def test_what_cannot_be_fetched_is_a_400_in_the_clients_words() -> None:
             await chat.chat.completions.create(model="m", messages=pictured(address(media)))
         assert caught.value.param == "messages[0]"
         claude = anthropic.AsyncAnthropic(api_key=KEY, base_url="http://gateway", http_client=gw.client, max_retries=0)
-        image: Any = {"type": "image", "source": {"type": "url", "url": "https://169.254.169.254/latest/meta-data"}}
+        inside = address(media).replace("media.example", "169.254.169.254")
+        image: Any = {"type": "image", "source": {"type": "url", "url": inside}}
         with pytest.raises(anthropic.BadRequestError, match="cannot be fetched: its host is not a public address"):
             await claude.messages.create(model="m", max_tokens=9, messages=[{"role": "user", "content": [image]}])
         assert up.requests == []

@@ -122,5 +122,7 @@ def attempts(models: Sequence[Sequence[Deployment]], retries: int, random: Rando
 
 
 def backoff_s(repeat: int, random: Random, *, base_s: float = 0.25, cap_s: float = 8.0) -> float:
-    """How long to wait before trying a deployment again: exponential with full jitter."""
-    return random.uniform(0, min(cap_s, base_s * 2 ** (repeat - 1)))
+    """How long to wait before trying a deployment again: exponential, less up to two fifths of it at random.
+
+    The jitter keeps clients apart, and is small enough that every wait is longer than the one before."""
+    return random.uniform(0.6, 1.0) * min(cap_s, base_s * 2 ** (repeat - 1))

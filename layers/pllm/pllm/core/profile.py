@@ -19,8 +19,9 @@ StructuredOutput = Literal["native", "tool", "none"]
 class Prices:
     """USD micro-dollars per million tokens (so an integer number of micro-dollars prices one million), or per unit.
 
-    `None` means the price is not known, which is not the same as free. `long_context_over` is the input size in tokens
-    above which the `long_*` prices hold for the whole request.
+    `None` means the price is not known, which is not the same as free; only `reasoning` and `image_input` then fall back, to
+    `output` and `input`, which is how they are billed where nothing else is said. `long_context_over` is the input size in
+    tokens (cached ones included) above which the `long_*` prices hold for the whole request. `version` dates the prices.
     """
 
     input: int | None = None
@@ -31,6 +32,7 @@ class Prices:
     reasoning: int | None = None
     audio_input: int | None = None
     audio_output: int | None = None
+    image_input: int | None = None
     per_image_micro_usd: int | None = None
     per_second_micro_usd: int | None = None
     per_million_characters: int | None = None
@@ -38,6 +40,8 @@ class Prices:
     long_input: int | None = None
     long_output: int | None = None
     long_cache_read: int | None = None
+    long_cache_write_5m: int | None = None
+    long_cache_write_1h: int | None = None
     version: str = ""
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pllm.core.pricing import Tokens, Units, cost_micro_usd, is_long
+from pllm.core.pricing import Counts, cost_micro_usd, is_long
 from pllm.core.profile import Prices
 from pllm.wire.neutral import Usage
 
@@ -24,7 +24,7 @@ PRICE = st.integers(0, 200_000_000)
 
 
 def test_a_thousand_tokens_in_and_a_hundred_out_at_list_price() -> None:
-    assert cost_micro_usd(Tokens(input=1000, output=100), HAIKU) == 1000 + 500
+    assert cost_micro_usd(Counts(input=1000, output=100), HAIKU) == 1000 + 500
 
 
 def test_the_neutral_usage_is_priced_as_it_stands() -> None:
@@ -34,59 +34,59 @@ def test_the_neutral_usage_is_priced_as_it_stands() -> None:
 
 def test_a_fraction_of_a_micro_dollar_is_rounded_up_once_for_the_whole_request() -> None:
     cents = Prices(input=100_000, output=400_000)
-    assert cost_micro_usd(Tokens(input=1), cents) == 1
-    assert cost_micro_usd(Tokens(input=1, output=1), cents) == 1
-    assert cost_micro_usd(Tokens(input=10, output=10), cents) == 5
+    assert cost_micro_usd(Counts(input=1), cents) == 1
+    assert cost_micro_usd(Counts(input=1, output=1), cents) == 1
+    assert cost_micro_usd(Counts(input=10, output=10), cents) == 5
 
 
 def test_nothing_used_costs_nothing_even_where_no_price_is_known() -> None:
-    assert cost_micro_usd(Tokens(), Prices()) == 0
+    assert cost_micro_usd(Counts(), Prices()) == 0
 
 
 @pytest.mark.parametrize(
     "used",
     [
-        Tokens(input=1),
-        Tokens(output=1),
-        Tokens(cache_read=1),
-        Tokens(cache_write_5m=1),
-        Tokens(cache_write_1h=1),
-        Tokens(input=1, audio_input=1),
-        Tokens(output=1, audio_output=1),
+        Counts(input=1),
+        Counts(output=1),
+        Counts(cache_read=1),
+        Counts(cache_write_5m=1),
+        Counts(cache_write_1h=1),
+        Counts(input=1, audio_input=1),
+        Counts(output=1, audio_output=1),
     ],
 )
-def test_a_price_that_is_needed_and_not_known_makes_the_whole_cost_unknown(used: Tokens) -> None:
+def test_a_price_that_is_needed_and_not_known_makes_the_whole_cost_unknown(used: Counts) -> None:
     assert cost_micro_usd(used, Prices()) is None
 
 
 def test_free_is_not_unknown() -> None:
-    assert cost_micro_usd(Tokens(input=1000, output=1000), Prices(input=0, output=0)) == 0
+    assert cost_micro_usd(Counts(input=1000, output=1000), Prices(input=0, output=0)) == 0
 
 
 def test_a_price_that_is_not_needed_may_be_missing() -> None:
-    assert cost_micro_usd(Tokens(input=1_000_000), Prices(input=20_000)) == 20_000
+    assert cost_micro_usd(Counts(input=1_000_000), Prices(input=20_000)) == 20_000
 
 
 def test_reasoning_is_billed_as_output_unless_it_has_a_price_of_its_own() -> None:
-    used = Tokens(output=100, reasoning=60)
+    used = Counts(output=100, reasoning=60)
     assert cost_micro_usd(used, Prices(output=10_000_000)) == 1000
     assert cost_micro_usd(used, Prices(output=10_000_000, reasoning=5_000_000)) == 400 + 300
 
 
 def test_audio_tokens_are_taken_out_of_the_text_they_were_counted_with() -> None:
     prices = Prices(input=2_500_000, output=10_000_000, audio_input=40_000_000, audio_output=80_000_000)
-    used = Tokens(input=100, audio_input=60, output=50, audio_output=50)
+    used = Counts(input=100, audio_input=60, output=50, audio_output=50)
     assert cost_micro_usd(used, prices) == 40 * 5 // 2 + 60 * 40 + 50 * 80
 
 
 def test_image_tokens_are_billed_as_input_unless_they_have_a_price_of_their_own() -> None:
-    used = Tokens(input=100, image_input=80)
+    used = Counts(input=100, image_input=80)
     assert cost_micro_usd(used, Prices(input=5_000_000)) == 500
     assert cost_micro_usd(used, Prices(input=5_000_000, image_input=10_000_000)) == 100 + 800
 
 
 def test_the_long_context_price_holds_for_the_whole_request_once_the_prompt_is_over_it() -> None:
-    at, over = Tokens(input=100_000, cache_read=100_000, output=10), Tokens(input=100_001, cache_read=100_000, output=10)
+    at, over = Counts(input=100_000, cache_read=100_000, output=10), Counts(input=100_001, cache_read=100_000, output=10)
     assert not is_long(at, TIERED)
     assert is_long(over, TIERED)
     assert cost_micro_usd(at, TIERED) == 125_000 + 12_500 + 100
@@ -94,23 +94,32 @@ def test_the_long_context_price_holds_for_the_whole_request_once_the_prompt_is_o
 
 
 def test_a_long_context_without_its_price_for_cache_writes_is_of_unknown_cost() -> None:
-    assert cost_micro_usd(Tokens(input=300_000, cache_write_5m=1), TIERED) is None
+    assert cost_micro_usd(Counts(input=300_000, cache_write_5m=1), TIERED) is None
 
 
 def test_images_audio_and_characters_are_billed_by_the_piece() -> None:
-    assert cost_micro_usd(Tokens(), Prices(per_image_micro_usd=40_000), Units(images=3)) == 120_000
-    assert cost_micro_usd(Tokens(), Prices(per_second_micro_usd=100), Units(audio_ms=90_500)) == 9_050
-    assert cost_micro_usd(Tokens(), Prices(per_million_characters=15_000_000), Units(characters=11)) == 165
-    assert cost_micro_usd(Tokens(), Prices(), Units(images=1)) is None
+    assert cost_micro_usd(Counts(images=3), Prices(per_image_micro_usd=40_000)) == 120_000
+    assert cost_micro_usd(Counts(audio_seconds=90.5), Prices(per_second_micro_usd=100)) == 9_050
+    assert cost_micro_usd(Counts(characters=11), Prices(per_million_characters=15_000_000)) == 165
+    assert cost_micro_usd(Counts(images=1), Prices()) is None
+
+
+def test_what_came_with_tokens_is_not_billed_by_the_piece_as_well() -> None:
+    both = Prices(input=5_000_000, output=40_000_000, per_image_micro_usd=40_000)
+    made = Counts(input=10, output=100, images=1)
+    assert cost_micro_usd(made, both) == 50 + 4000
+    assert cost_micro_usd(made, Prices(input=5_000_000, output=40_000_000)) == 50 + 4000
+    assert cost_micro_usd(made, Prices(per_image_micro_usd=40_000)) == 40_000
+    assert cost_micro_usd(made, Prices()) is None
 
 
 @st.composite
-def usages(draw: st.DrawFn) -> Tokens:
+def usages(draw: st.DrawFn) -> Counts:
     """Counts as a provider gives them: parts are never more than their whole."""
     whole_in, whole_out = draw(COUNT), draw(COUNT)
     audio_in = draw(st.integers(0, whole_in))
     reasoning = draw(st.integers(0, whole_out))
-    return Tokens(
+    return Counts(
         input=whole_in,
         cache_read=draw(COUNT),
         cache_write_5m=draw(COUNT),
@@ -137,13 +146,13 @@ PRICES = st.builds(
 )
 
 
-def added(one: Tokens, other: Tokens) -> Tokens:
-    return Tokens(**{name: getattr(one, name) + getattr(other, name) for name in Tokens.__slots__})
+def added(one: Counts, other: Counts) -> Counts:
+    return Counts(**{name: getattr(one, name) + getattr(other, name) for name in Counts.__slots__})
 
 
 @settings(deadline=None, max_examples=100)
 @given(usages(), usages(), PRICES)
-def test_costs_add_up_to_within_the_rounding(one: Tokens, other: Tokens, prices: Prices) -> None:
+def test_costs_add_up_to_within_the_rounding(one: Counts, other: Counts, prices: Prices) -> None:
     parts = [cost_micro_usd(one, prices), cost_micro_usd(other, prices)]
     whole = cost_micro_usd(added(one, other), prices)
     assert whole is not None
@@ -152,7 +161,7 @@ def test_costs_add_up_to_within_the_rounding(one: Tokens, other: Tokens, prices:
 
 @settings(deadline=None, max_examples=100)
 @given(usages(), usages(), PRICES)
-def test_more_use_never_costs_less(less: Tokens, further: Tokens, prices: Prices) -> None:
+def test_more_use_never_costs_less(less: Counts, further: Counts, prices: Prices) -> None:
     little, much = cost_micro_usd(less, prices), cost_micro_usd(added(less, further), prices)
     assert little is not None
     assert much is not None
@@ -162,7 +171,7 @@ def test_more_use_never_costs_less(less: Tokens, further: Tokens, prices: Prices
 @settings(deadline=None, max_examples=100)
 @given(st.integers(0, 500_000), st.integers(0, 500_000), st.integers(0, 10_000))
 def test_a_longer_prompt_never_costs_less_across_the_threshold(prompt: int, more: int, output: int) -> None:
-    short, long = Tokens(input=prompt, output=output), Tokens(input=prompt + more, output=output)
+    short, long = Counts(input=prompt, output=output), Counts(input=prompt + more, output=output)
     cheaper, dearer = cost_micro_usd(short, TIERED), cost_micro_usd(long, TIERED)
     assert cheaper is not None
     assert dearer is not None

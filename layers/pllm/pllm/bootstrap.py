@@ -10,10 +10,11 @@ from pathlib import Path
 from random import SystemRandom
 from uuid import uuid4
 
+from pllm.core import catalogue
+from pllm.core.catalogue import ModelCatalogue
 from pllm.core.clock import Clock
 from pllm.core.config import CompiledConfig, load_compiled, resolve
 from pllm.core.config.schema import Config
-from pllm.core.profile import ModelProfile
 from pllm.core.routing import Catalogue
 from pllm.core.secret import Secret
 from pllm.edge.app import Edge, Gateway, routes
@@ -62,6 +63,7 @@ class Settings:
     """What the function's environment says. Every variable is described in docs/environment.md."""
 
     config: str = PACKAGED_CONFIG
+    catalogue: str | None = None
     secret_arn: str | None = None
     table: str | None = None
     dynamodb_endpoint: str | None = None
@@ -72,6 +74,7 @@ class Settings:
     def of(environment: Mapping[str, str]) -> "Settings":
         return Settings(
             config=environment.get("PLLM_CONFIG") or PACKAGED_CONFIG,
+            catalogue=environment.get("PLLM_CATALOGUE") or None,
             secret_arn=environment.get("PLLM_SECRET_ARN") or None,
             table=environment.get("PLLM_TABLE") or None,
             dynamodb_endpoint=environment.get("PLLM_DYNAMODB_ENDPOINT") or None,
@@ -89,7 +92,9 @@ def gateway(environment: Mapping[str, str] = os.environ, emit: Emit = emit_to_st
     compiled = read_config(settings.config)
     resolved = resolve(compiled.config, variables.get, settings.config)
     registry = Registry()
-    built = build(resolved.config, registry, variables, _profile_of)
+    models = read_models(settings.catalogue)
+    today = time.strftime("%Y-%m-%d", time.gmtime(clock.wall_s()))
+    built = build(resolved.config, registry, variables, lambda provider, model: models.profile_of(provider, model, today))
     for warning in (*compiled.warnings, *resolved.warnings, *built.notes):
         emit({"level": "WARN", "message": "configuration", "warning": str(warning)})
     pipeline = _pipeline(resolved.config, built.catalogue, registry, environment, clock)
@@ -130,6 +135,13 @@ def read_config(name: str) -> CompiledConfig:
 
     loaded = load(data.decode("utf-8-sig"), name)
     return load_compiled(compile_config(loaded.config, loaded.warnings, name), name)
+
+
+def read_models(front: str | None) -> ModelCatalogue:
+    """The packaged catalogue, with an operator's own in front of it. Raises OSError and CatalogueError: prices that were
+    meant to hold must not be missed silently."""
+    packaged = catalogue.parse(Path(catalogue.__file__).with_name(catalogue.PACKAGED).read_bytes(), catalogue.PACKAGED)
+    return catalogue.layered(catalogue.parse(Path(front).read_bytes(), front), packaged) if front else packaged
 
 
 def _pipeline(
@@ -200,10 +212,6 @@ async def _secret(environment: Mapping[str, str], settings: Settings, arn: str, 
         return await fetch_secret(arn, settings.region, credentials, clock, transport.simple)
     finally:
         await transport.close()
-
-
-def _profile_of(provider: str, model: str) -> ModelProfile:
-    return ModelProfile()
 
 
 def _missing(master_key: str | None, models: int) -> tuple[str, ...]:

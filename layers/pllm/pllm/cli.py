@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from pllm import cli_config
+from pllm import cli_config, cli_models
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -12,6 +12,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_local(commands)
     cli_config.add_parser(commands)
+    cli_models.add_parser(commands)
     parsed = parser.parse_args(arguments)
     result: int = parsed.run(parsed)
     return result

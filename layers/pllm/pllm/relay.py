@@ -11,6 +11,7 @@ from typing import Any
 
 from pllm.core.clock import Clock
 from pllm.core.errors import ErrorKind, GatewayError, malformed_upstream
+from pllm.core.pricing import cost_micro_usd
 from pllm.core.record import RequestRecord
 from pllm.providers.base import UpstreamResponse
 from pllm.telemetry.log import crash_site
@@ -137,9 +138,10 @@ class LiveStream:
 
 
 def note_usage(record: RequestRecord, usage: Usage | None, finish: str | None) -> None:
-    """What an answer used, as far as it is known."""
+    """What an answer used and cost, as far as it is known."""
     if usage is not None:
         record.prompt_tokens, record.completion_tokens = usage.prompt, usage.output
         record.cached_tokens, record.reasoning_tokens = usage.cache_read, usage.reasoning
         record.images, record.audio_seconds, record.characters = usage.images, usage.audio_seconds, usage.characters
+        record.cost_micro_usd = cost_micro_usd(usage, record.prices)
     record.finish = finish or ""

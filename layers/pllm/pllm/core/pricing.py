@@ -5,6 +5,7 @@ request add up to its own cost or, at most, one micro-dollar more for each furth
 """
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Protocol
 
 from pllm.core.profile import Prices
@@ -13,9 +14,10 @@ _MILLION = 1_000_000
 _THOUSAND = 1_000
 
 
-class TokenCounts(Protocol):
+class Used(Protocol):
     """Counts as wire.neutral.Usage has them: input kinds are disjoint, but `input` includes `audio_input` and
-    `image_input`; `output` includes `reasoning` and `audio_output`."""
+    `image_input`; `output` includes `reasoning` and `audio_output`. Images made, seconds heard and characters spoken are what
+    models without tokens are billed by."""
 
     @property
     def input(self) -> int: ...
@@ -35,11 +37,17 @@ class TokenCounts(Protocol):
     def audio_output(self) -> int: ...
     @property
     def image_input(self) -> int: ...
+    @property
+    def images(self) -> int: ...
+    @property
+    def audio_seconds(self) -> float: ...
+    @property
+    def characters(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
-    """Token counts for callers that have no Usage at hand."""
+class Counts:
+    """Counts for callers that have no Usage at hand."""
 
     input: int = 0
     cache_read: int = 0
@@ -50,23 +58,24 @@ class Tokens:
     audio_input: int = 0
     audio_output: int = 0
     image_input: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Units:
-    """What is billed by the piece: images generated, audio in milliseconds, characters spoken."""
-
     images: int = 0
-    audio_ms: int = 0
+    audio_seconds: float = 0.0
     characters: int = 0
 
 
-_NOTHING = Units()
+def cost_micro_usd(used: Used, prices: Prices) -> int | None:
+    """The whole cost, rounded up; None when a price that is needed is not known. A count of zero needs no price.
+
+    What came with tokens is billed by them; images, seconds and characters count where there are no tokens, or where the
+    model has no price for them."""
+    by_tokens = _sum(_token_lines(used, prices))
+    pieces = _piece_lines(used, prices)
+    if any(count for count, _, _ in pieces) and not by_tokens:
+        return _sum(pieces)
+    return by_tokens
 
 
-def cost_micro_usd(tokens: TokenCounts, prices: Prices, units: Units = _NOTHING) -> int | None:
-    """The whole cost, rounded up; None when a price that is needed is not known. A count of zero needs no price."""
-    lines = (*_token_lines(tokens, prices), *_unit_lines(units, prices))
+def _sum(lines: "tuple[_Line, ...]") -> int | None:
     total = 0
     for count, price, per in lines:
         if count == 0:
@@ -77,9 +86,9 @@ def cost_micro_usd(tokens: TokenCounts, prices: Prices, units: Units = _NOTHING)
     return -(-total // _MILLION)
 
 
-def is_long(tokens: TokenCounts, prices: Prices) -> bool:
+def is_long(used: Used, prices: Prices) -> bool:
     """Whether the long-context prices hold for the request: its prompt, cached tokens included, is over the threshold."""
-    prompt = tokens.input + tokens.cache_read + tokens.cache_write_5m + tokens.cache_write_1h
+    prompt = used.input + used.cache_read + used.cache_write_5m + used.cache_write_1h
     return prices.long_context_over is not None and prompt > prices.long_context_over
 
 
@@ -87,24 +96,24 @@ _Line = tuple[int, int | None, int]
 """(count, price in micro-dollars, for how many)."""
 
 
-def _token_lines(tokens: TokenCounts, prices: Prices) -> tuple[_Line, ...]:
-    base = _long(prices) if is_long(tokens, prices) else prices
+def _token_lines(used: Used, prices: Prices) -> tuple[_Line, ...]:
+    base = _long(prices) if is_long(used, prices) else prices
     image_input = base.input if prices.image_input is None else prices.image_input
     # In a long context reasoning is billed as output: no provider that has both names a price of its own for it.
     reasoning = base.output if prices.reasoning is None or base is not prices else prices.reasoning
     # A provider may count what is heard or thought apart from the total it gives: no text is ever negative.
-    text_in = max(tokens.input - tokens.audio_input - tokens.image_input, 0)
-    text_out = max(tokens.output - tokens.reasoning - tokens.audio_output, 0)
+    text_in = max(used.input - used.audio_input - used.image_input, 0)
+    text_out = max(used.output - used.reasoning - used.audio_output, 0)
     return (
         (text_in, base.input, _MILLION),
-        (tokens.audio_input, prices.audio_input, _MILLION),
-        (tokens.image_input, image_input, _MILLION),
-        (tokens.cache_read, base.cache_read, _MILLION),
-        (tokens.cache_write_5m, base.cache_write_5m, _MILLION),
-        (tokens.cache_write_1h, base.cache_write_1h, _MILLION),
+        (used.audio_input, prices.audio_input, _MILLION),
+        (used.image_input, image_input, _MILLION),
+        (used.cache_read, base.cache_read, _MILLION),
+        (used.cache_write_5m, base.cache_write_5m, _MILLION),
+        (used.cache_write_1h, base.cache_write_1h, _MILLION),
         (text_out, base.output, _MILLION),
-        (tokens.reasoning, reasoning, _MILLION),
-        (tokens.audio_output, prices.audio_output, _MILLION),
+        (used.reasoning, reasoning, _MILLION),
+        (used.audio_output, prices.audio_output, _MILLION),
     )
 
 
@@ -118,9 +127,9 @@ def _long(prices: Prices) -> Prices:
     )
 
 
-def _unit_lines(units: Units, prices: Prices) -> tuple[_Line, ...]:
+def _piece_lines(used: Used, prices: Prices) -> tuple[_Line, ...]:
     return (
-        (units.images, prices.per_image_micro_usd, 1),
-        (units.audio_ms, prices.per_second_micro_usd, _THOUSAND),
-        (units.characters, prices.per_million_characters, _MILLION),
+        (used.images, prices.per_image_micro_usd, 1),
+        (ceil(used.audio_seconds * _THOUSAND), prices.per_second_micro_usd, _THOUSAND),
+        (used.characters, prices.per_million_characters, _MILLION),
     )

@@ -5,12 +5,17 @@ It holds names and numbers only. There is no field a prompt, an answer or a cred
 
 from dataclasses import dataclass, field
 
+from pllm.core.profile import Prices
+
+_UNPRICED = Prices()
+
 
 @dataclass(slots=True)
 class RequestRecord:
     """Filled while the request runs; the one mutable value of the data plane, owned by its pipeline run.
 
-    Times are monotonic seconds of the injected clock; tokens as in wire.neutral.Usage.
+    Times are monotonic seconds of the injected clock; tokens as in wire.neutral.Usage. `prices` are the
+    answering deployment's; `cost_micro_usd` is None as long as the cost is not known.
     """
 
     request_id: str
@@ -22,6 +27,7 @@ class RequestRecord:
     deployment: str = ""
     provider: str = ""
     upstream_model: str = ""
+    prices: Prices = _UNPRICED
     attempts: int = 0
     failed: list[str] = field(default_factory=list)
     status: int = 0
@@ -38,6 +44,7 @@ class RequestRecord:
     images: int = 0
     audio_seconds: float = 0.0
     characters: int = 0
+    cost_micro_usd: int | None = None
     dropped: tuple[str, ...] = ()
     emulated: tuple[str, ...] = ()
     cold_start: bool = False

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from pllm.core.config import apply_model_info, split_model
-from pllm.core.config.model_entry import ModelEntry, Params
+from pllm.core.config.model_entry import ModelEntry, ModelInfo, Params
 from pllm.core.config.schema import Config
 from pllm.core.deployment import Deployment
 from pllm.core.profile import ModelProfile
@@ -37,6 +37,7 @@ class _Builder:
     models: dict[str, list[Deployment]] = field(default_factory=dict)
     disabled: dict[str, str] = field(default_factory=dict)
     taken: dict[str, int] = field(default_factory=dict)
+    unknown_bases: list[str] = field(default_factory=list)
 
     def add(self, entry: ModelEntry) -> None:
         if not entry.enabled:
@@ -75,7 +76,7 @@ class _Builder:
             location=params.location,
             headers=params.headers,
             defaults=params.defaults,
-            profile=apply_model_info(self.profile_of(row.name, model), entry.model_info),
+            profile=apply_model_info(self._catalogued(row, model, entry.model_info), entry.model_info),
             timeout_s=entry.timeout,
             stream_idle_timeout_s=entry.stream_idle_timeout,
             rpm=entry.rpm,
@@ -85,6 +86,17 @@ class _Builder:
             weight=entry.weight,
             tags=entry.tags,
         )
+
+    def _catalogued(self, row: ProviderRow, model: str, info: ModelInfo | None) -> ModelProfile:
+        """What the catalogue knows of the model, or of the `base_model` that the entry names in its place."""
+        if info is None or info.base_model is None:
+            return self.profile_of(row.name, model)
+        prefix, rest = split_model(info.base_model)
+        by_prefix = self.registry.get(prefix) if prefix else None
+        profile = self.profile_of(by_prefix.name, rest) if by_prefix else self.profile_of(row.name, info.base_model)
+        if not profile.known:
+            self.unknown_bases.append(info.base_model)
+        return profile
 
     def _id(self, entry: ModelEntry, row: ProviderRow, model: str, label: str) -> str:
         """Made of what the entry says, not of where it stands: moving an entry must not swap two deployments' state."""
@@ -106,7 +118,9 @@ def build(config: Config, registry: Registry, variables: Mapping[str, str], prof
         aliases=dict(config.model_aliases),
         disabled=disabled,
     )
-    return Built(catalogue, tuple(f"model {name!r} is not served: {why}" for name, why in disabled.items()))
+    notes = [f"model {name!r} is not served: {why}" for name, why in disabled.items()]
+    notes += [f"base_model {name!r} is not in the catalogue of models" for name in dict.fromkeys(builder.unknown_bases)]
+    return Built(catalogue, tuple(notes))
 
 
 def provider_of(params: Params, registry: Registry) -> tuple[ProviderRow, str]:

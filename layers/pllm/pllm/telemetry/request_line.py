@@ -45,6 +45,7 @@ def _metrics(record: RequestRecord) -> list[tuple[str, float | None, str]]:
         ("PromptTokens", record.prompt_tokens or None, "Count"),
         ("CompletionTokens", record.completion_tokens or None, "Count"),
         ("CachedTokens", record.cached_tokens or None, "Count"),
+        ("CostUSD", None if record.cost_micro_usd is None else record.cost_micro_usd / 1_000_000, "None"),
         ("Fallbacks", len(record.failed) if record.failed and not record.error else None, "Count"),
         ("Retries", record.attempts - 1 if record.attempts > 1 else None, "Count"),
         ("StreamBroken", 1 if record.broken else None, "Count"),
@@ -99,4 +100,5 @@ def log_line(record: RequestRecord, timestamp_ms: int) -> dict[str, Any]:
         "audio_seconds": record.audio_seconds,
         "characters": record.characters,
     }
-    return line | {name: value for name, value in optional.items() if value}
+    cost = {} if record.cost_micro_usd is None else {"cost_micro_usd": record.cost_micro_usd}
+    return line | {name: value for name, value in optional.items() if value} | cost

@@ -155,6 +155,10 @@ class ProviderForm(RequestDefaults):
 class ModelInfo(Section):
     """What is known of a model, over what the catalogue says. Prices are USD for one token (or unit)."""
 
+    base_model: Annotated[
+        Text | None,
+        "The model behind a name that says nothing (an Azure deployment, an application inference profile), as `model` or `provider/model`: what the catalogue knows of it holds here, prices too.",  # noqa: E501
+    ] = None
     mode: Annotated[Annotated[Mode, one_of(get_args(Mode), {"audio": "transcription"})] | None, "What the model is for."] = None
     max_tokens: Annotated[Count | None, "Context window in tokens; `max_input_tokens` goes before it."] = None
     max_input_tokens: Annotated[Count | None, "Longest prompt, in tokens."] = None

@@ -40,7 +40,7 @@ def apply_model_info(profile: ModelProfile, info: ModelInfo | None) -> ModelProf
     The exact keys (`modalities`, `thinking`, `structured_output`) go before the `supports_*` that touch the same fact.
     Prices given here are marked `version="config"`. A profile with any override counts as known.
     """
-    if info is None or info == ModelInfo():
+    if info is None or replace(info, base_model=None) == ModelInfo():
         return profile
     changes: dict[str, Any] = {
         **_capabilities(profile, info),

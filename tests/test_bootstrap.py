@@ -1,5 +1,6 @@
 """From an environment to a gateway."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import httpx
 import pytest
 
 from pllm.bootstrap import Settings, gateway, read_config
+from pllm.core.catalogue import CatalogueError
 from pllm.core.config import ConfigError, compile_config
 from pllm.core.config.loader import load
 from pllm.edge.app import Gateway
@@ -55,6 +57,32 @@ def test_a_compiled_configuration_is_the_same_as_its_yaml(tmp_path: Path) -> Non
 def test_a_bad_configuration_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         gateway({"PLLM_CONFIG": written(tmp_path, "modle_list: []")}, lambda line: None)
+
+
+async def listed(environment: dict[str, str]) -> dict[str, Any]:
+    async with client(gateway(environment, lambda line: None)) as http:
+        answer = await http.get("/v1/models/m", headers={"authorization": "Bearer k"})
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+async def test_models_are_known_from_the_packaged_catalogue_and_an_operators_goes_before_it(tmp_path: Path) -> None:
+    environment = {"PLLM_CONFIG": written(tmp_path), "PLLM_MASTER_KEY": "k", "OPENAI_API_KEY": "sk"}
+    packaged = await listed(environment)
+    assert (packaged["max_input_tokens"], packaged["pricing"]["input"]) == (8192, 30.0)
+    mine = tmp_path / "models.json"
+    row = {"prices": {"input": 1_000_000, "output": 2_000_000}, "source": "our contract", "as_of": "2026-12-24"}
+    mine.write_text(json.dumps({"schema": 1, "version": "2026-12-24", "models": {"openai": {"gpt-4": row}}}))
+    own = await listed({**environment, "PLLM_CATALOGUE": str(mine)})
+    assert own["max_input_tokens"] == 8192
+    assert own["pricing"] == {"currency": "USD", "version": "2026-12-24", "input": 1.0, "output": 2.0}
+
+
+def test_a_bad_catalogue_stops_the_start(tmp_path: Path) -> None:
+    bad = tmp_path / "models.json"
+    bad.write_text('{"schema": 1}')
+    with pytest.raises(CatalogueError, match="not a model catalogue"):
+        gateway({"PLLM_CONFIG": written(tmp_path), "PLLM_CATALOGUE": str(bad)}, lambda line: None)
 
 
 def test_settings_have_defaults_and_blank_means_unset() -> None:

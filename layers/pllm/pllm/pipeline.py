@@ -18,6 +18,7 @@ from pllm.core.jsontext import JsonObject, loads
 from pllm.core.record import RequestRecord
 from pllm.core.routing import Attempt, Catalogue, attempts, backoff_s
 from pllm.providers.base import Provider, ProviderRow, Timeouts, Transport, UpstreamResponse
+from pllm.providers.copies import send_copies
 from pllm.providers.media import MediaFetcher
 from pllm.relay import LiveStream, note_usage
 from pllm.translation import Fetch, Translation, target_of
@@ -131,9 +132,8 @@ class Pipeline:
         try:
             async with asyncio.timeout(timeout_s):
                 http = await endpoint.provider.prepare(deployment, wire, dialect)
-                response = await self.transport.send(
-                    http, Timeouts(first_byte_s=timeout_s, idle_s=deployment.stream_idle_timeout_s)
-                )
+                timeouts = Timeouts(first_byte_s=timeout_s, idle_s=deployment.stream_idle_timeout_s)
+                response = await send_copies(self.transport, http, timeouts, wire.copies)
                 call.record.upstream_s += self.clock.monotonic_s() - sent_s
                 return await self._answer(response, lane, deployment, call, sent_s)
         except TimeoutError:
@@ -197,7 +197,7 @@ class Pipeline:
         return AnswerContext(call.model, int(self.clock.wall_s()), f"{self.random.getrandbits(96):024x}")
 
     def headers(self, record: RequestRecord) -> dict[str, str]:
-        """Who answered, how often it was tried, what the request lost on the way, and its cost where that is known by now."""
+        """Who answered, how often it was tried, and what the request lost on the way."""
         overhead_ms = (self.clock.monotonic_s() - record.started_s - record.upstream_s) * 1000
         headers = {
             "x-pllm-model": record.model,
@@ -208,8 +208,6 @@ class Pipeline:
         }
         headers["x-pllm-dropped"] = ", ".join(record.dropped)
         headers["x-pllm-emulated"] = ", ".join(record.emulated)
-        if record.cost_micro_usd is not None:
-            headers["x-pllm-cost-usd"] = f"{record.cost_micro_usd / 1_000_000:.6f}"
         return {name: value for name, value in headers.items() if value}
 
 
@@ -234,7 +232,6 @@ def _note_attempt(record: RequestRecord, deployment: Deployment, lane: Lane) -> 
     record.deployment = deployment.id
     record.provider = deployment.provider
     record.upstream_model = deployment.model
-    record.prices = deployment.profile.prices
     record.dropped = lane.dropped
     record.emulated = lane.emulated
 

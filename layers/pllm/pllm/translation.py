@@ -7,7 +7,7 @@ from pllm.core.jsontext import JsonObject
 from pllm.providers.base import ProviderRow
 from pllm.wire.addressed_media import Wanted, wanted, with_bytes
 from pllm.wire.lane import AnswerContext, Lane, NativeCall, Quirks, Target, UpstreamWire
-from pllm.wire.lanes import TranslatedLane, client_wire, native_lane, native_suffices, upstream_wire
+from pllm.wire.lanes import client_wire, native_lane, native_suffices, translated_lane, upstream_wire
 from pllm.wire.neutral import Inline, Request, UpstreamDialect
 
 Fetch = Callable[[Sequence[Wanted]], Awaitable[Mapping[str, Inline]]]
@@ -81,7 +81,7 @@ class Translation:
         spoken = first_dialect(deployment)
         upstream = upstream_wire(spoken)
         request = await self._asked.encodable(upstream, target.quirks)
-        return TranslatedLane(client_wire(self._dialect), upstream, request, target, self._context), spoken
+        return translated_lane(client_wire(self._dialect), upstream, request, target, self._context), spoken
 
 
 def first_dialect(deployment: Deployment) -> UpstreamDialect:

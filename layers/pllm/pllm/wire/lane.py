@@ -71,7 +71,8 @@ class WireRequest:
     path: relative to the provider's base URL for this dialect ("chat/completions", "model/<id>/converse"), already
     percent-encoded. headers: those the wire needs; never credentials. stream_type: the content type under which a stream
     goes to the client, "" for the one that the upstream gives it. may_come_whole: the upstream may ignore the wish for a
-    stream of events and answer whole, which then goes to the client so.
+    stream of events and answer whole, which then goes to the client so. copies: how many times it is sent at once; above 1
+    the answers come in the frames of `wire.fan_out`.
     """
 
     path: str
@@ -83,6 +84,7 @@ class WireRequest:
     content_type: str = "application/json"
     stream_type: str = "text/event-stream"
     may_come_whole: bool = False
+    copies: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,13 @@ pay for the others at cold start.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, cast
 
 from pllm.core.errors import GatewayError, broken_stream
 from pllm.core.jsontext import JsonObject
+from pllm.wire.fan_out import FannedDecoder, bodies, check_copies, merge
 from pllm.wire.lane import Answer, AnswerContext, ClientWire, Decoder, Encoder, Lane, Relay, Target, UpstreamWire, WireRequest
 from pllm.wire.neutral import End, Event, Failure, Finish, Ping, Request, Start, Usage, UsageUpdate
 
@@ -23,6 +25,9 @@ _WIRES = {
 }
 
 _NATIVE = {"chat": "ChatLane", "completions": "CompletionsLane", "messages": "MessagesLane", "responses": "ResponsesLane"}
+
+
+_WITHOUT_N = frozenset({"messages", "converse"})
 
 
 def client_wire(dialect: str) -> ClientWire:
@@ -45,6 +50,18 @@ def native_suffices(dialect: str, body: JsonObject, target: Target) -> bool:
     from pllm.wire.openai_chat.edit import needs_translation  # loaded by those who speak it
 
     return not needs_translation(body, target)
+
+
+def translated_lane(
+    client: ClientWire, upstream: UpstreamWire, request: Request, target: Target, context: AnswerContext
+) -> Lane:
+    """The lane through the neutral form. Raises GatewayError(400) for what the upstream cannot carry."""
+    n = request.n
+    if request.dialect == "chat" and n == 1:
+        n = target.defaults.get("n") or 1
+    if n > 1 and (upstream.dialect in _WITHOUT_N or "n" in target.quirks.refused | target.profile.refused_params):
+        return FannedLane(client, upstream, request, target, context, n)
+    return TranslatedLane(client, upstream, request, target, context)
 
 
 class TranslatedLane:
@@ -81,6 +98,34 @@ class TranslatedLane:
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         return self._upstream.error(status, headers, body)
+
+
+class FannedLane(TranslatedLane):
+    """`n` answers from an upstream that gives one: the request without its n, sent n times (case 23)."""
+
+    def __init__(
+        self, client: ClientWire, upstream: UpstreamWire, request: Request, target: Target, context: AnswerContext, n: int
+    ) -> None:
+        check_copies(n, target.public_name)
+        defaults = {name: value for name, value in target.defaults.items() if name != "n"}
+        super().__init__(client, upstream, replace(request, n=1), replace(target, defaults=defaults), context)
+        self._n = n
+
+    @property
+    def request(self) -> WireRequest:
+        return replace(self._encoded.request, copies=self._n)
+
+    @property
+    def emulated(self) -> tuple[str, ...]:
+        return (*self._encoded.emulated, "n")
+
+    def answer(self, body: bytes, content_type: str) -> Answer:
+        response = merge([self._upstream.decode(one, self._encoded) for one in bodies(body)])
+        return Answer(self._client.encode(response, self._asked, self._context), response.usage, response.choices[0].finish)
+
+    def relay(self) -> Relay:
+        decoder = FannedDecoder([self._upstream.decoder(self._encoded) for _ in range(self._n)])
+        return _TranslatedRelay(decoder, self._client.encoder(self._asked, self._context))
 
 
 class _TranslatedRelay:

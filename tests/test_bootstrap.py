@@ -81,7 +81,7 @@ async def test_models_are_known_from_the_packaged_catalogue_and_an_operators_goe
 def test_a_bad_catalogue_stops_the_start(tmp_path: Path) -> None:
     bad = tmp_path / "models.json"
     bad.write_text('{"schema": 1}')
-    with pytest.raises(CatalogueError, match="not a model catalogue"):
+    with pytest.raises(CatalogueError, match="'version' must be"):
         gateway({"PLLM_CONFIG": written(tmp_path), "PLLM_CATALOGUE": str(bad)}, lambda line: None)
 
 

@@ -197,7 +197,7 @@ class Pipeline:
         return AnswerContext(call.model, int(self.clock.wall_s()), f"{self.random.getrandbits(96):024x}")
 
     def headers(self, record: RequestRecord) -> dict[str, str]:
-        """Who answered, how often it was tried, and what the request lost on the way."""
+        """Who answered, how often it was tried, what the request lost on the way, and its cost where that is known by now."""
         overhead_ms = (self.clock.monotonic_s() - record.started_s - record.upstream_s) * 1000
         headers = {
             "x-pllm-model": record.model,
@@ -208,6 +208,8 @@ class Pipeline:
         }
         headers["x-pllm-dropped"] = ", ".join(record.dropped)
         headers["x-pllm-emulated"] = ", ".join(record.emulated)
+        if record.cost_micro_usd is not None:
+            headers["x-pllm-cost-usd"] = f"{record.cost_micro_usd / 1_000_000:.6f}"
         return {name: value for name, value in headers.items() if value}
 
 
@@ -232,6 +234,7 @@ def _note_attempt(record: RequestRecord, deployment: Deployment, lane: Lane) -> 
     record.deployment = deployment.id
     record.provider = deployment.provider
     record.upstream_model = deployment.model
+    record.prices = deployment.profile.prices
     record.dropped = lane.dropped
     record.emulated = lane.emulated
 

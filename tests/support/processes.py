@@ -7,9 +7,9 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Timer
+from threading import Thread, Timer
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL_KEY = "sk-pllm-local"
@@ -17,11 +17,12 @@ LOCAL_KEY = "sk-pllm-local"
 
 @dataclass(frozen=True)
 class Running:
-    """A `pllm local` that listens. `banner` is what it said."""
+    """A `pllm local` that listens. `banner` is what it said, `log` the lines that it and its workers wrote since."""
 
     url: str
     banner: str
     process: subprocess.Popen[str]
+    log: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -36,35 +37,52 @@ def pllm_local(*arguments: str, environment: Mapping[str, str] | None = None, st
         env={**clean, "PYTHONUNBUFFERED": "1", **(environment or {})},
         start_new_session=True,
     )
+    try:
+        running = _ready(process, start_s)
+        reader = Thread(target=_read_on, args=(process, running.log))
+        reader.start()
+    except BaseException:
+        _stop(process)
+        raise
+    try:
+        yield running
+    finally:
+        _stop(process)
+        reader.join()
+
+
+def _ready(process: subprocess.Popen[str], start_s: float) -> Running:
+    assert process.stdout is not None
     timer = Timer(start_s, process.kill)
     timer.start()
+    said: list[str] = []
     try:
-        yield _ready(process)
+        for line in process.stdout:
+            said.append(line)
+            if line.startswith("Ctrl-C"):
+                banner = "".join(said)
+                found = re.search(r"listening on (http://\S+)", banner)
+                assert found, banner
+                return Running(found[1], banner, process)
     finally:
         timer.cancel()
-        _stop(process)
-
-
-def _ready(process: subprocess.Popen[str]) -> Running:
-    assert process.stdout is not None
-    said: list[str] = []
-    for line in process.stdout:
-        said.append(line)
-        if line.startswith("Ctrl-C"):
-            banner = "".join(said)
-            found = re.search(r"listening on (http://\S+)", banner)
-            assert found, banner
-            return Running(found[1], banner, process)
     raise AssertionError("pllm local ended before it listened:\n" + "".join(said))
+
+
+def _read_on(process: subprocess.Popen[str], log: list[str]) -> None:
+    """A full pipe would stop the process at its next log line."""
+    assert process.stdout is not None
+    with process.stdout as output:
+        log.extend(output)
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
     process.send_signal(signal.SIGINT)
     try:
-        process.communicate(timeout=10)
+        process.wait(timeout=10)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.wait()
 
 
 def require(present: bool, what: str) -> None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
 from unittest.mock import patch
 from urllib.parse import quote
 
 import pytest
-from botocore.auth import SigV4Auth
+from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hypothesis import example, given, settings
@@ -81,6 +82,19 @@ def test_every_request_is_signed_as_botocore_signs_it(
     credentials = AwsCredentials(CREDENTIALS.access_key_id, CREDENTIALS.secret_access_key, token)
     ours = sign(method, url, headers, body, credentials=credentials, scope=scope, now_s=NOW_S)
     assert ours == signed_by_botocore(method, url, headers, body, credentials, scope)
+
+
+@PROPERTY
+@given(path=paths, query=queries)
+@example("/folder/../a//b%20c", "")
+def test_a_path_of_s3_is_signed_as_it_is_sent(path: str, query: str) -> None:
+    url = f"https://bucket.s3.us-east-1.amazonaws.com{path}" + (f"?{query}" if query else "")
+    headers = {"x-amz-content-sha256": sha256(b"").hexdigest()}
+    request = AWSRequest(method="GET", url=url, headers=dict(headers))
+    with patch("botocore.auth.get_current_datetime", return_value=datetime.fromtimestamp(NOW_S, UTC)):
+        S3SigV4Auth(Credentials(CREDENTIALS.access_key_id, CREDENTIALS.secret_access_key), "s3", "us-east-1").add_auth(request)
+    ours = sign("GET", url, headers, b"", credentials=CREDENTIALS, scope=Scope("us-east-1", "s3"), now_s=NOW_S)
+    assert ours["authorization"] == request.headers["Authorization"]
 
 
 def test_signing_again_replaces_the_first_signature() -> None:

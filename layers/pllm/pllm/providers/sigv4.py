@@ -1,7 +1,8 @@
 """AWS Signature Version 4 for headers: pure, given the credential, the scope and the time.
 
 The path is percent-encoded once more for the canonical request, as every service but S3 wants it: a model ARN is sent as
-`arn%3Aaws%3A...` and signed as `arn%253Aaws%253A...`. Whoever sends the request must leave the URL exactly as it was signed.
+`arn%3Aaws%3A...` and signed as `arn%253Aaws%253A...`. S3 wants the path as it is sent, dots and empty steps included: they are
+part of an object's name. Whoever sends the request must leave the URL exactly as it was signed.
 """
 
 import hmac
@@ -74,7 +75,9 @@ def sign(
     complete.pop("x-amz-security-token", None)
     if credentials.session_token:
         complete["x-amz-security-token"] = credentials.session_token
-    canonical, signed_names = _canonical_request(method, url, complete, body)
+    path = urlsplit(url).path
+    canonical_path = path or "/" if scope.service == "s3" else _canonical_path(path)
+    canonical, signed_names = _canonical_request(method, url, canonical_path, complete, body)
     scoped = f"{stamp[:8]}/{scope.region}/{scope.service}/aws4_request"
     to_sign = "\n".join((_ALGORITHM, stamp, scoped, sha256(canonical.encode()).hexdigest()))
     signature = _hmac(_signing_key(credentials.secret_access_key, stamp[:8], scope), to_sign).hex()
@@ -84,14 +87,14 @@ def sign(
     return complete
 
 
-def _canonical_request(method: str, url: str, headers: Mapping[str, str], body: bytes) -> tuple[str, str]:
-    parts = urlsplit(url)
+def _canonical_request(method: str, url: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[str, str]:
     signed = {name: " ".join(value.split()) for name, value in headers.items() if name not in _UNSIGNED}
     signed.setdefault("host", _host(url))
     names = sorted(signed)
     lines = "".join(f"{name}:{signed[name]}\n" for name in names)
     payload_hash = headers.get("x-amz-content-sha256") or sha256(body).hexdigest()
-    request = (method.upper(), _canonical_path(parts.path), _canonical_query(parts.query), lines, ";".join(names), payload_hash)
+    query = _canonical_query(urlsplit(url).query)
+    request = (method.upper(), path, query, lines, ";".join(names), payload_hash)
     return "\n".join(request), ";".join(names)
 
 

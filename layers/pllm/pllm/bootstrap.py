@@ -22,6 +22,7 @@ from pllm.edge.auth import Authenticator
 from pllm.edge.generation import Generation
 from pllm.edge.models import Models
 from pllm.edge.responses import Responses
+from pllm.identity import authenticator
 from pllm.pipeline import Endpoint, Pipeline
 from pllm.providers.aws_credentials import AwsCredentialSource
 from pllm.providers.azure import AzureProvider
@@ -105,7 +106,7 @@ def gateway(environment: Mapping[str, str] = os.environ, emit: Emit = emit_to_st
     return Gateway(
         Edge(
             routes=routes(Models(built.catalogue, int(clock.wall_s())), pipeline, responses),
-            authenticator=Authenticator(Secret(master_key) if master_key else None),
+            authenticator=authenticator(resolved.config, master_key, store, clock, emit),
             clock=clock,
             new_id=lambda: uuid4().hex,
             emit=emit,
@@ -120,9 +121,9 @@ def admin(environment: Mapping[str, str] = os.environ, emit: Emit = emit_to_stdo
     clock = SystemClock()
     settings = Settings.of(environment)
     master_key = _variables(environment, settings, clock).get("PLLM_MASTER_KEY")
-    authenticator = Authenticator(Secret(master_key) if master_key else None)
+    only_master = Authenticator(Secret(master_key) if master_key else None)
     missing = () if master_key else ("a master key",)
-    return Gateway(Edge({}, authenticator, clock, lambda: uuid4().hex, emit, settings.function, missing))
+    return Gateway(Edge({}, only_master, clock, lambda: uuid4().hex, emit, settings.function, missing))
 
 
 def read_config(name: str) -> CompiledConfig:

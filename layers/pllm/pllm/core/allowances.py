@@ -61,11 +61,11 @@ class Allowances:
 def own_allowance(limit: Limit | None, budget: Budget | None) -> Allowance:
     """What an entry of the configuration (a role, an issuer) grants by itself."""
     limit = limit or _NO_LIMIT
-    return Allowance(limit.rpm, limit.tpm, limit.max_parallel, _budget(budget))
+    return Allowance(limit.rpm, limit.tpm, limit.max_parallel, _budget(budget), limit.sliding)
 
 
 def _own_limit(own: Allowance) -> Limit | None:
-    return Limit(rpm=own.rpm, tpm=own.tpm, max_parallel=own.max_parallel) if own.limits_rate else None
+    return Limit(rpm=own.rpm, tpm=own.tpm, max_parallel=own.max_parallel, sliding=own.sliding) if own.limits_rate else None
 
 
 def _budget(budget: Budget | None) -> BudgetLimit | None:

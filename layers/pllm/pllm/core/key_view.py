@@ -55,4 +55,10 @@ def _allowance(allowance: Allowance) -> JsonObject:
     shown = None
     if budget is not None:
         shown = {"amount_usd": budget.micro_usd / 1_000_000, "period": budget.period, "timezone": budget.zone}
-    return {"rpm": allowance.rpm, "tpm": allowance.tpm, "max_parallel": allowance.max_parallel, "budget": shown}
+    return {
+        "rpm": allowance.rpm,
+        "tpm": allowance.tpm,
+        "max_parallel": allowance.max_parallel,
+        "sliding": allowance.sliding,
+        "budget": shown,
+    }

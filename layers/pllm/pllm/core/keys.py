@@ -48,12 +48,13 @@ def digest_of(key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """Limits and a budget of one's own; None leaves it to the configuration."""
+    """Limits and a budget of one's own; None leaves it to the configuration. `sliding`: the minute before weighs in."""
 
     rpm: int | None = None
     tpm: int | None = None
     max_parallel: int | None = None
     budget: BudgetLimit | None = None
+    sliding: bool = False
 
     @property
     def limits_rate(self) -> bool:

@@ -93,13 +93,15 @@ class Gateway:
             self._close_record(record)
 
     async def _serve(self, request: HttpRequest, sent: Sent, record: RequestRecord, deadline_s: float | None) -> None:
-        path = request.path.removeprefix("/api") if request.path.startswith("/api/v1/") else request.path
+        path = _canonical(request.path)
         if path in ("/health", "/ready"):
             await self._health(path, sent, record)
             return
-        principal = self._edge.authenticator.authenticate(request)
+        principal = await self._edge.authenticator.authenticate(request)
         record.principal = principal.id
         record.endpoint, endpoint = self._find(path, request.method)
+        if not principal.may_call(request.method, path):
+            raise GatewayError(ErrorKind.PERMISSION, f"This key may not call {request.method} {path}.")
         await endpoint(Exchange(request, path, sent, record, principal, deadline_s))
 
     def _find(self, path: str, method: str) -> tuple[str, Endpoint]:
@@ -156,3 +158,11 @@ class Gateway:
 
     def _log_crash(self, record: RequestRecord, error: Exception) -> None:
         self._edge.emit({"level": "ERROR", "message": "unhandled", "at": crash_site(error), "request_id": record.request_id})
+
+
+def _canonical(path: str) -> str:
+    """Mirrors folded onto /v1: /api/v1, and /iam/v1 for callers that AWS has identified."""
+    for mirror in ("/api", "/iam"):
+        if path.startswith(f"{mirror}/v1/"):
+            return path.removeprefix(mirror)
+    return path

@@ -26,11 +26,13 @@ KEEP_ALIVE_S = 15.0
 
 
 class HttpRequest:
-    """One request. Header names are lower-case; a header sent twice keeps every value."""
+    """One request. Header names are lower-case; a header sent twice keeps every value. `caller_arn`: whose SigV4 signature
+    API Gateway has verified, None without one."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.caller_arn = _caller_arn(scope)
         self._receive = receive
         self._headers: dict[str, list[str]] = {}
         for name, value in scope["headers"]:
@@ -74,6 +76,14 @@ class HttpRequest:
         if not isinstance(value, dict):
             raise invalid(f"The request body must be a JSON object, not {_json_type(value)}.")
         return value
+
+
+def _caller_arn(scope: Scope) -> str | None:
+    """From the event alone: no header and no path can say it. API Gateway leaves it empty where it has verified nothing."""
+    event = scope.get("aws.event") or {}
+    identity = (event.get("requestContext") or {}).get("identity") or {}
+    arn = identity.get("userArn")
+    return arn if isinstance(arn, str) and arn.startswith("arn:") else None
 
 
 def _json_type(value: object) -> str:

@@ -209,6 +209,7 @@ def _allowance_values(allowance: Allowance) -> dict[str, Value]:
         "rpm": allowance.rpm,
         "tpm": allowance.tpm,
         "max_parallel": allowance.max_parallel,
+        "sliding": allowance.sliding,
         "budget": budget.micro_usd if budget is not None else None,
         "period": budget.period if budget is not None else None,
         "zone": budget.zone if budget is not None else None,
@@ -218,4 +219,4 @@ def _allowance_values(allowance: Allowance) -> dict[str, Value]:
 def _read_allowance(item: dict[str, Any]) -> Allowance:
     amount = item.get("budget")
     budget = BudgetLimit(amount, item["period"], item["zone"]) if amount is not None else None
-    return Allowance(item.get("rpm"), item.get("tpm"), item.get("max_parallel"), budget)
+    return Allowance(item.get("rpm"), item.get("tpm"), item.get("max_parallel"), budget, item.get("sliding", False))

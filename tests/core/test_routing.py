@@ -1,80 +1,84 @@
-"""Order and number of attempts."""
-
-from collections import Counter
-from random import Random
+"""The names a client may ask for, and what stands behind each."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from pllm.core.config.schema import Route, RouteModel, Strategy
 from pllm.core.deployment import Deployment
 from pllm.core.errors import GatewayError
-from pllm.core.routing import Catalogue, attempts, backoff_s, order
+from pllm.core.routing import Catalogue
 
 
 def deployment(name: str, **changes: float) -> Deployment:
-    return Deployment(name, "m", "openai", "x", **changes)  # type: ignore[arg-type]
+    return Deployment(name, name.split("/")[0], "openai", "x", **changes)  # type: ignore[arg-type]
 
 
-def test_a_lower_priority_number_always_goes_first() -> None:
-    many = [deployment("b", priority=2), deployment("a", priority=1), deployment("c", priority=3)]
-    assert [d.id for d in order(many, Random(1))] == ["a", "b", "c"]
+def route(slug: str, *models: RouteModel, **more: object) -> Route:
+    return Route(slug=slug, models=models, **more)  # type: ignore[arg-type]
 
 
-def test_shares_follow_weights() -> None:
-    random = Random(3)
-    many = [deployment("a", weight=1), deployment("b", weight=3), deployment("off", weight=0)]
-    first = Counter(order(many, random)[0].id for _ in range(20_000))
-    assert abs(first["b"] / 20_000 - 0.75) < 0.01
-    assert first["off"] == 0
+A = (deployment("a/1", weight=1), deployment("a/2", weight=3, priority=2))
+B = (deployment("b/1"),)
+FAST = route(
+    "fast", RouteModel(model_name="a", weight=8), RouteModel(model_name="gone"), RouteModel(model_name="b", priority=4)
+)
+KNOWN = Catalogue({"a": A, "b": B}, {"smart": ("gone", "b", "a"), "dead": ("gone",)}, {"gone": "no key"}, {"fast": FAST})
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 100)), min_size=1, max_size=8), st.integers())
-@settings(deadline=None)
-def test_order_is_a_permutation(facts: list[tuple[int, float]], seed: int) -> None:
-    many = [deployment(str(n), priority=p, weight=w) for n, (p, w) in enumerate(facts)]
-    assert sorted(d.id for d in order(many, Random(seed))) == sorted(d.id for d in many)
+def test_an_alias_or_a_route_resolves_to_those_of_its_models_that_are_usable() -> None:
+    assert KNOWN.resolve("a") == ("a",)
+    assert KNOWN.resolve("smart") == ("b", "a")
+    assert KNOWN.resolve("fast") == ("a", "b")
 
 
-@given(st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(0, 5))
-@settings(deadline=None)
-def test_every_deployment_is_tried_and_retries_are_further_tries(sizes: list[int], retries: int) -> None:
-    models = [[deployment(f"{m}/{d}") for d in range(size)] for m, size in enumerate(sizes)]
-    plan = attempts(models, retries, Random(0))
-    tried = Counter(a.deployment.id for a in plan)
-    for model in models:
-        assert all(tried[d.id] >= 1 for d in model)
-        assert sum(tried[d.id] for d in model) == max(len(model), 1 + retries)
-    seen: Counter[str] = Counter()
-    for attempt in plan:
-        assert attempt.repeat == seen[attempt.deployment.id]
-        seen[attempt.deployment.id] += 1
-
-
-@given(st.integers(1, 5), st.integers())
-@settings(deadline=None)
-def test_every_backoff_is_longer_than_the_one_before_whatever_the_jitter(repeat: int, seed: int) -> None:
-    random = Random(seed)
-    assert backoff_s(repeat, random) * 1.15 < backoff_s(repeat + 1, random)
-
-
-@given(st.integers(1, 1000), st.integers())
-@settings(deadline=None)
-def test_backoff_stays_under_its_cap(repeat: int, seed: int) -> None:
-    assert 0.15 <= backoff_s(repeat, Random(seed)) <= 8.0
-
-
-def test_an_alias_resolves_to_those_of_its_models_that_are_usable() -> None:
-    catalogue = Catalogue({"a": (deployment("a/1"),)}, {"smart": ("gone", "a"), "dead": ("gone",)}, {"gone": "no key"})
-    assert catalogue.resolve("smart") == ("a",)
+def test_what_cannot_be_resolved_says_why() -> None:
     with pytest.raises(GatewayError) as unknown:
-        catalogue.resolve("smrat")
+        KNOWN.resolve("smrat")
     assert unknown.value.status == 404
     assert "'smart'" in unknown.value.message
     with pytest.raises(GatewayError) as disabled:
-        catalogue.resolve("gone")
+        KNOWN.resolve("gone")
     assert disabled.value.status == 503
     assert "no key" in disabled.value.message
     with pytest.raises(GatewayError) as empty:
-        catalogue.resolve("dead")
+        KNOWN.resolve("dead")
     assert empty.value.status == 503
+
+
+def test_what_can_be_asked_for_are_models_then_aliases_then_routes() -> None:
+    assert KNOWN.names() == ["a", "b", "smart", "fast"]
+    assert all(KNOWN.knows(name) for name in ("a", "gone", "smart", "dead", "fast"))
+    assert not KNOWN.knows("smrat")
+
+
+def test_a_models_candidates_keep_their_own_weights_and_priorities() -> None:
+    assert [(c.id, c.rank, c.weight, c.turns) for c in KNOWN.candidates("a", Strategy.WEIGHTED)] == [
+        ("a/1", (0, 0), 1, 1),
+        ("a/2", (0, 2), 3, 1),
+    ]
+
+
+def test_an_aliases_list_is_an_order_for_strategies_that_go_by_weight_and_a_pool_for_the_others() -> None:
+    ranked = KNOWN.candidates("smart", Strategy.PRIORITY)
+    assert [(c.id, c.rank) for c in ranked] == [("b/1", (0, 0)), ("a/1", (1, 0)), ("a/2", (1, 2))]
+    pooled = KNOWN.candidates("smart", Strategy.ROUND_ROBIN)
+    assert [(c.id, c.rank, c.turns) for c in pooled] == [("b/1", (0, 0), 1), ("a/1", (0, 0), 0.5), ("a/2", (0, 2), 0.5)]
+
+
+def test_a_routes_weights_are_its_models_however_many_deployments_they_have() -> None:
+    assert [(c.id, c.rank, c.weight, c.turns) for c in KNOWN.candidates("fast", Strategy.WEIGHTED)] == [
+        ("a/1", (0, 0), 2, 0.5),
+        ("a/2", (0, 2), 6, 0.5),
+        ("b/1", (4, 0), 1, 1),
+    ]
+
+
+def test_a_route_may_have_a_strategy_of_its_own() -> None:
+    own = Catalogue({"a": A}, routes={"r": route("r", RouteModel(model_name="a"), strategy=Strategy.RANDOM), "fast": FAST})
+    assert own.strategy("r", Strategy.PRIORITY) is Strategy.RANDOM
+    assert own.strategy("fast", Strategy.PRIORITY) is Strategy.PRIORITY
+    assert own.strategy("a", Strategy.PRIORITY) is Strategy.PRIORITY
+
+
+def test_a_name_without_deployments_has_no_candidates() -> None:
+    assert KNOWN.candidates("gone", Strategy.RANDOM) == []
+    assert KNOWN.candidates("dead", Strategy.RANDOM) == []

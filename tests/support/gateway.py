@@ -4,15 +4,21 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import partial
 from random import Random
 from time import monotonic, time
 from typing import Any
 
 import httpx2
 
+from pllm.attempt import Upstreams
+from pllm.core.breaker import BreakerPolicy
 from pllm.core.clock import Clock
+from pllm.core.config.schema import Route
 from pllm.core.deployment import Deployment
+from pllm.core.plan import RoutingPolicy
+from pllm.core.rota import Rota
 from pllm.core.routing import Catalogue
 from pllm.core.secret import Secret
 from pllm.edge.app import Edge, Gateway, routes
@@ -31,8 +37,16 @@ from pllm.providers.sigv4 import AwsCredentials
 from pllm.providers.transport import AiohttpTransport
 from pllm.providers.vertex import GeminiApiProvider, VertexProvider
 from pllm.state.answers import StoredAnswers
+from pllm.state.guard import GuardedStore
+from pllm.state.health import Health
+from pllm.state.memory import MemoryStore
+from pllm.state.store import Store
+from pllm.telemetry.breaker_line import emit_move
 
 KEY = "sk-test-master"
+
+_OF_UPSTREAMS = ("attempt_timeout_s", "drop_unsupported", "repair_history")
+_OF_POLICY = tuple(field.name for field in fields(RoutingPolicy))
 
 
 class RealClock:
@@ -50,6 +64,7 @@ class Harness:
 
     edge: Edge
     client: httpx2.AsyncClient
+    health: Health
     lines: list[dict[str, Any]] = field(default_factory=list)
     naps: list[float] = field(default_factory=list)
     committed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -107,19 +122,29 @@ async def gateway(
     environment: Mapping[str, str] | None = None,
     missing: tuple[str, ...] = (),
     answers: StoredAnswers | None = None,
-    **pipeline: Any,
+    store: Store | None = None,
+    breaker: BreakerPolicy | None = None,
+    model_routes: Sequence[Route] = (),
+    disabled: Mapping[str, str] | None = None,
+    **options: Any,
 ) -> AsyncIterator[Harness]:
+    """`options`: fields of Upstreams, RoutingPolicy and Pipeline."""
     models: dict[str, tuple[Deployment, ...]] = {}
     for one in deployments:
         models[one.model_name] = (*models.get(one.model_name, ()), one)
-    catalogue = Catalogue(models, aliases or {})
+    catalogue = Catalogue(models, aliases or {}, disabled or {}, {route.slug: route for route in model_routes})
     clock = RealClock()
     transport = AiohttpTransport(clock)
     naps: list[float] = []
     lines: list[dict[str, Any]] = []
     sleep: Callable[[float], Awaitable[None]] = _recorder(naps)
-    options: dict[str, Any] = {"sleep": sleep, "retries": 0} | pipeline
-    line = Pipeline(catalogue, providers(environment or {}, clock, transport.simple), transport, clock, Random(7), **options)
+    health = _health(store or MemoryStore(), clock, breaker or BreakerPolicy(), lines.append)
+    upstream_options = {name: options.pop(name) for name in _OF_UPSTREAMS if name in options}
+    endpoints = providers(environment or {}, clock, transport.simple)
+    upstreams = Upstreams(endpoints, transport, clock, health, **upstream_options)
+    policy = RoutingPolicy(**({"retries": 0} | {name: options.pop(name) for name in _OF_POLICY if name in options}))
+    random = Random(7)
+    line = Pipeline(catalogue, upstreams, random, Rota(random), policy, **({"sleep": sleep} | options))
     edge = Edge(
         routes(Models(catalogue, 1_700_000_000), line, Responses(Generation("responses", line), answers, clock, lines.append)),
         Authenticator(Secret(KEY)),
@@ -127,6 +152,7 @@ async def gateway(
         lambda: "req-1",
         lines.append,
         missing=missing,
+        settle=health.settle,
     )
     app = Gateway(edge)
     committed = asyncio.Event()
@@ -142,9 +168,15 @@ async def gateway(
     headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
     async with httpx2.AsyncClient(transport=inner, base_url="http://gateway", headers=headers) as client:
         try:
-            yield Harness(edge, client, lines, naps, committed)
+            yield Harness(edge, client, health, lines, naps, committed)
         finally:
             await transport.close()
+
+
+def _health(store: Store, clock: Clock, policy: BreakerPolicy, emit: Callable[[dict[str, Any]], None]) -> Health:
+    guard = GuardedStore(store, clock, Random(8))
+    notify = partial(emit_move, emit, "gateway", clock)
+    return Health(guard, clock, Random(9), policy, name="test", degraded=lambda: guard.degraded, notify=notify)
 
 
 def _recorder(naps: list[float]) -> Callable[[float], Awaitable[None]]:

@@ -10,11 +10,15 @@ from pathlib import Path
 from random import SystemRandom
 from uuid import uuid4
 
+from pllm.attempt import Upstreams
 from pllm.core import catalogue
+from pllm.core.breaker import BreakerPolicy
 from pllm.core.catalogue import ModelCatalogue
 from pllm.core.clock import Clock
 from pllm.core.config import CompiledConfig, load_compiled, resolve
-from pllm.core.config.schema import Config
+from pllm.core.config.schema import Config, Router
+from pllm.core.plan import RoutingPolicy
+from pllm.core.rota import Rota
 from pllm.core.routing import Catalogue
 from pllm.core.secret import Secret
 from pllm.edge.app import Edge, Gateway, routes
@@ -38,8 +42,11 @@ from pllm.providers.sigv4 import Scope, sign
 from pllm.providers.transport import AiohttpTransport
 from pllm.providers.vertex import GeminiApiProvider, VertexProvider
 from pllm.state.answers import StoredAnswers
-from pllm.state.store import Store
+from pllm.state.guard import GuardedStore
+from pllm.state.health import Health
+from pllm.state.memory import MemoryStore
 from pllm.state.table import DynamoStore, connect
+from pllm.telemetry.breaker_line import emit_move
 from pllm.telemetry.log import Emit, emit_to_stdout
 
 PACKAGED_CONFIG = "/opt/config/config.json"
@@ -98,9 +105,10 @@ def gateway(environment: Mapping[str, str] = os.environ, emit: Emit = emit_to_st
     built = build(resolved.config, registry, variables, lambda provider, model: models.profile_of(provider, model, today))
     for warning in (*compiled.warnings, *resolved.warnings, *built.notes):
         emit({"level": "WARN", "message": "configuration", "warning": str(warning)})
-    pipeline = _pipeline(resolved.config, built.catalogue, registry, environment, clock)
+    store = _store(settings, clock)
+    health = _health(resolved.config.router, store, clock, settings, emit)
+    pipeline = _pipeline(resolved.config, built.catalogue, registry, environment, health, clock)
     master_key = resolved.config.auth.master_key or variables.get("PLLM_MASTER_KEY")
-    store = _store(settings)
     answers = StoredAnswers(store) if store else None
     responses = Responses(Generation("responses", pipeline), answers, clock, emit)
     return Gateway(
@@ -112,6 +120,7 @@ def gateway(environment: Mapping[str, str] = os.environ, emit: Emit = emit_to_st
             emit=emit,
             function=settings.function,
             missing=_missing(master_key, len(built.catalogue.models)),
+            settle=health.settle,
         )
     )
 
@@ -146,21 +155,33 @@ def read_models(front: str | None) -> ModelCatalogue:
 
 
 def _pipeline(
-    config: Config, catalogue: Catalogue, registry: Registry, environment: Mapping[str, str], clock: Clock
+    config: Config, catalogue: Catalogue, registry: Registry, environment: Mapping[str, str], health: Health, clock: Clock
 ) -> Pipeline:
     transport = AiohttpTransport(clock)
+    random = SystemRandom()
     router = config.router
-    return Pipeline(
-        catalogue=catalogue,
+    upstreams = Upstreams(
         endpoints=_endpoints(registry, environment, transport, clock),
         transport=transport,
         clock=clock,
-        random=SystemRandom(),
-        retries=router.retries,
+        health=health,
         attempt_timeout_s=router.attempt_timeout or float("inf"),
         drop_unsupported=router.drop_unsupported,
         repair_history=router.repair_history,
-        media=MediaFetcher(),
+    )
+    return Pipeline(catalogue, upstreams, random, Rota(random), RoutingPolicy.of(router), MediaFetcher())
+
+
+def _health(router: Router, store: GuardedStore | None, clock: Clock, settings: Settings, emit: Emit) -> Health:
+    """The fleet's health; where there is no table, this environment is the fleet."""
+    return Health(
+        store or MemoryStore(),
+        clock,
+        SystemRandom(),
+        BreakerPolicy.of(router),
+        name=uuid4().hex[:12],
+        degraded=lambda: store is not None and store.degraded,
+        notify=partial(emit_move, emit, settings.function, clock),
     )
 
 
@@ -192,11 +213,12 @@ async def _sign_for_google(
     return sign(method, url, headers, body, credentials=await aws.get(), scope=scope, now_s=clock.wall_s())
 
 
-def _store(settings: Settings) -> Store | None:
-    """The table, where the function has one. It is connected to when it is first needed."""
+def _store(settings: Settings, clock: Clock) -> GuardedStore | None:
+    """The table, where the function has one. It is connected to when it is first needed, and left alone while it fails."""
     if settings.table is None:
         return None
-    return DynamoStore(partial(connect, settings.region, settings.dynamodb_endpoint), settings.table)
+    table = DynamoStore(partial(connect, settings.region, settings.dynamodb_endpoint), settings.table)
+    return GuardedStore(table, clock, SystemRandom())
 
 
 def _variables(environment: Mapping[str, str], settings: Settings, clock: Clock) -> Mapping[str, str]:

@@ -6,10 +6,10 @@ counts before a call only wants to know what fits.
 
 import asyncio
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
-from pllm.core.routing import attempts
 from pllm.pipeline import Call, Pipeline, Reply
 from pllm.providers.base import Timeouts
 from pllm.translation import Asked, first_dialect
@@ -42,19 +42,19 @@ class TokenCounting:
     async def run(self, call: Call) -> Reply:
         """Raises GatewayError for what is wrong with the request, and for a model that does not exist."""
         catalogue = self.pipeline.catalogue
-        models = [catalogue.models[name] for name in catalogue.resolve(call.model)]
+        deployments = [catalogue.models[name] for name in catalogue.resolve(call.model)]
         call.record.model = call.model
         asked = Asked(lambda: decode_count_request(call.body), self.pipeline.fetcher(call))
-        for attempt in attempts(models, 0, self.pipeline.random):
-            question = await self._question(attempt.deployment, call, asked)
-            if question is not None and (tokens := await self._count(attempt.deployment, question, call)) is not None:
+        for deployment in chain.from_iterable(deployments):
+            question = await self._question(deployment, call, asked)
+            if question is not None and (tokens := await self._count(deployment, question, call)) is not None:
                 return self._reply(call, tokens)
         call.record.deployment = call.record.provider = call.record.upstream_model = ""
         call.record.emulated = ("count_tokens",)
         return self._reply(call, estimate_tokens(asked.request))
 
     def _reply(self, call: Call, tokens: int) -> Reply:
-        return Reply(self.pipeline.headers(call.record), "application/json", encode_token_count(tokens))
+        return Reply(self.pipeline.upstreams.headers(call.record), "application/json", encode_token_count(tokens))
 
     async def _question(self, deployment: Deployment, call: Call, asked: Asked) -> _Question | None:
         """None where the deployment's provider does not count."""
@@ -62,7 +62,7 @@ class TokenCounting:
         upstream = upstream_wire(dialect)
         if not isinstance(upstream, CountingWire):
             return None
-        target = self.pipeline.target(deployment, call.model)
+        target = self.pipeline.upstreams.target(deployment, call.model)
         if dialect != "messages":
             return _Question(upstream.encode_count(await asked.encodable(upstream, target.quirks), target), dialect, upstream)
         wire = count_tokens_request(await asked.native_body(call.body, target.quirks), target)
@@ -70,12 +70,12 @@ class TokenCounting:
 
     async def _count(self, deployment: Deployment, question: _Question, call: Call) -> int | None:
         """None when the provider failed to count, which the record notes."""
-        record, clock = call.record, self.pipeline.clock
+        record, clock = call.record, self.pipeline.upstreams.clock
         record.attempts += 1
         record.deployment, record.provider, record.upstream_model = deployment.id, deployment.provider, deployment.model
         sent_s = clock.monotonic_s()
         try:
-            async with asyncio.timeout(min(_PATIENCE_S, self.pipeline.remaining_s(call))):
+            async with asyncio.timeout(min(_PATIENCE_S, self.pipeline.upstreams.remaining_s(call))):
                 return await self._ask(deployment, question)
         except TimeoutError:
             failure = ErrorKind.UPSTREAM_TIMEOUT
@@ -89,9 +89,9 @@ class TokenCounting:
         return None
 
     async def _ask(self, deployment: Deployment, question: _Question) -> int:
-        provider = self.pipeline.endpoints[deployment.provider].provider
+        provider = self.pipeline.upstreams.endpoints[deployment.provider].provider
         http = await provider.prepare(deployment, question.wire, question.dialect)
-        response = await self.pipeline.transport.send(http, Timeouts(first_byte_s=_PATIENCE_S, idle_s=_PATIENCE_S))
+        response = await self.pipeline.upstreams.transport.send(http, Timeouts(first_byte_s=_PATIENCE_S, idle_s=_PATIENCE_S))
         try:
             body = await response.read()
             if not 200 <= response.status < 300:

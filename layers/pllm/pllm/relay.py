@@ -25,7 +25,8 @@ _DRAIN_S = 0.25
 
 
 class LiveStream:
-    """One upstream answer being relayed. `open`, then `pieces`, then `close`, each once."""
+    """One upstream answer being relayed. `open`, then `pieces`, then `close`, each once. `failure`: what broke it, if it was
+    not its client that left; `first_event_s`: monotonic, None as long as there was none."""
 
     def __init__(self, response: UpstreamResponse, relay: Relay, record: RequestRecord, clock: Clock) -> None:
         self._response = response
@@ -36,6 +37,13 @@ class LiveStream:
         self._opening: asyncio.Task[bytes] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._late: GatewayError | None = None
+        self.failure: GatewayError | None = None
+        self.first_event_s: float | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether the upstream's end marker was seen."""
+        return self._relay.finished and self._relay.error is None and self.failure is None
 
     async def open(self, patience_s: float | None) -> None:
         """Returns when the first event was seen, or after `patience_s` of silence (None: it waits): then the status is to be
@@ -87,7 +95,7 @@ class LiveStream:
             self._deadline.cancel()
         if self._opening is not None and not self._opening.done():
             self._opening.cancel()
-        if self._relay.finished and self._relay.error is None:
+        if self.whole:
             await self._drain()
         self._note()
         await self._response.close()
@@ -99,8 +107,9 @@ class LiveStream:
             held += self._relay.feed(data) if data is not None else self._relay.close()
             if self._relay.error is not None:
                 raise self._relay.error
+        self.first_event_s = self._clock.monotonic_s()
         if self._record.first_event_s is None:
-            self._record.first_event_s = self._clock.monotonic_s()
+            self._record.first_event_s = self.first_event_s
         return held
 
     async def _next(self) -> bytes | None:
@@ -126,6 +135,7 @@ class LiveStream:
         asyncio.ensure_future(self._response.close())  # noqa: RUF006 - closes synchronously, there is nothing to wait for
 
     def _broken(self, error: GatewayError) -> bytes:
+        self.failure = error
         self._record.broken = True
         self._record.error = error.kind.value
         said = self._relay.fail(error)

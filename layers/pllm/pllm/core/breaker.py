@@ -24,6 +24,7 @@ conditional updates of the shared table. Neither knows a transition that is not 
 from dataclasses import dataclass, replace
 from enum import Enum, StrEnum, auto
 
+from pllm.core.config.schema import Router
 from pllm.core.errors import ErrorKind, GatewayError
 
 
@@ -241,6 +242,18 @@ class BreakerPolicy:
     cooldown_ms: int = 30_000
     max_cooldown_ms: int = 300_000
     clock_bound_ms: int = 1_000
+
+    @staticmethod
+    def of(router: Router) -> "BreakerPolicy":
+        """As the configuration's `router` section says."""
+        given = router.circuit_breaker
+        return BreakerPolicy(
+            router.circuit_breaker_enabled,
+            given.min_failures,
+            given.failure_ratio,
+            int(given.cooldown * 1000),
+            int(given.max_cooldown * 1000),
+        )
 
 
 class Impact(Enum):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from pllm.core.breaker import Admission
-from pllm.core.config.schema import Strategy
+from pllm.core.config.schema import Router, Strategy
 from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.health import UNKNOWN, HealthView
@@ -47,6 +47,18 @@ class RoutingPolicy:
     content_policy_fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     max_attempts: int = MAX_ATTEMPTS
     hedge_after_s: float | None = None
+
+    @staticmethod
+    def of(router: Router) -> "RoutingPolicy":
+        """As the configuration's `router` section says."""
+        return RoutingPolicy(
+            router.routing_strategy,
+            router.retries,
+            router.fallbacks,
+            router.context_window_fallbacks,
+            router.content_policy_fallbacks,
+            hedge_after_s=router.hedge_after,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +131,8 @@ class Plan:
 
     def next(self, longest_wait_s: float = float("inf")) -> Step | None:
         """The next try, None when there is none. No pause will be longer than `longest_wait_s`."""
-        while not self._over and self._attempts < self._policy.max_attempts:
+        out_of_time = longest_wait_s <= 0 and self._failure is not None
+        while not (self._over or out_of_time) and self._attempts < self._policy.max_attempts:
             step = self._stage.first.pop(0) if self._stage.first else self._again(longest_wait_s)
             if step is not None:
                 self._take(step)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from random import Random
 
 from pllm.core.config.schema import Route, Strategy
 from pllm.core.deployment import Deployment
@@ -90,39 +89,3 @@ def _of_route(route: Route, models: Mapping[str, Sequence[Deployment]]) -> list[
         if deployments:
             found += _of_model(deployments, (model.priority,), share=model.weight, turns=1 / len(deployments))
     return found
-
-
-def order(deployments: Sequence[Deployment], random: Random) -> list[Deployment]:
-    """A lower priority number goes first; equals are shuffled by weight, so that shares follow weights exactly on average."""
-    return sorted(deployments, key=lambda d: (d.priority, _weighted_key(d.weight, random)))
-
-
-def _weighted_key(weight: float, random: Random) -> float:
-    # Exponential clocks: the chance to ring first is proportional to the rate (Efraimidis and Spirakis, 2006).
-    return random.expovariate(weight) if weight > 0 else float("inf")
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One try. `repeat` counts how often this deployment was tried before in this request (0 the first time)."""
-
-    deployment: Deployment
-    repeat: int = 0
-
-
-def attempts(models: Sequence[Sequence[Deployment]], retries: int, random: Random) -> list[Attempt]:
-    """Every try of a request, in order. Each model's deployments are all tried once; with fewer deployments than
-    `1 + retries` they are gone round again, so that `retries` counts further tries on the same model."""
-    plan: list[Attempt] = []
-    for deployments in models:
-        ordered = order(deployments, random)
-        tries = max(len(ordered), 1 + retries)
-        plan += [Attempt(ordered[i % len(ordered)], i // len(ordered)) for i in range(tries)] if ordered else []
-    return plan
-
-
-def backoff_s(repeat: int, random: Random, *, base_s: float = 0.25, cap_s: float = 8.0) -> float:
-    """How long to wait before trying a deployment again: exponential, less up to two fifths of it at random.
-
-    The jitter keeps clients apart, and is small enough that every wait is longer than the one before."""
-    return random.uniform(0.6, 1.0) * min(cap_s, base_s * 2 ** (repeat - 1))

@@ -1,6 +1,6 @@
 """The data plane as an ASGI application: authenticate, find the endpoint, answer, and account for it afterwards."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from pllm.core.clock import Clock
@@ -56,7 +56,8 @@ def routes(models: Models, pipeline: Pipeline, responses: Responses) -> Routes:
 
 @dataclass(frozen=True)
 class Edge:
-    """What the application is built from. `missing` is what /ready names: empty when requests can be served."""
+    """What the application is built from. `missing` is what /ready names: empty when requests can be served. `settle`: what
+    is left to be done after a client's last byte, before the invocation may end."""
 
     routes: Routes
     authenticator: Authenticator
@@ -65,6 +66,7 @@ class Edge:
     emit: Emit
     function: str = "gateway"
     missing: tuple[str, ...] = ()
+    settle: Callable[[], Awaitable[None]] | None = None
 
 
 class Gateway:
@@ -91,6 +93,7 @@ class Gateway:
             await self._refuse(request, sent, record, GatewayError(ErrorKind.INTERNAL, "The gateway failed."))
         finally:
             self._close_record(record)
+            await self._settle(record)
 
     async def _serve(self, request: HttpRequest, sent: Sent, record: RequestRecord, deadline_s: float | None) -> None:
         path = _canonical(request.path)
@@ -130,6 +133,8 @@ class Gateway:
             raise error  # too late for a status: the runtime ends the response visibly broken
         record.status = error.status
         extra = {"x-request-id": record.request_id, **errors.headers(error)}
+        if record.degraded:
+            extra["x-pllm-state"] = "degraded"
         if record.attempts:
             extra |= {
                 "x-pllm-model": record.model,
@@ -155,6 +160,14 @@ class Gateway:
         now_ms = int(self._edge.clock.wall_s() * 1000)
         self._edge.emit(emf_line(record, self._edge.function, now_ms))
         self._edge.emit(log_line(record, now_ms))
+
+    async def _settle(self, record: RequestRecord) -> None:
+        if self._edge.settle is None:
+            return
+        try:
+            await self._edge.settle()
+        except Exception as error:  # noqa: BLE001 - the client has its answer
+            self._log_crash(record, error)
 
     def _log_crash(self, record: RequestRecord, error: Exception) -> None:
         self._edge.emit({"level": "ERROR", "message": "unhandled", "at": crash_site(error), "request_id": record.request_id})

@@ -37,7 +37,8 @@ class Models:
         entry: dict[str, Any] = {"id": name, "object": "model", "created": self.created_s}
         deployments = self.catalogue.models.get(name)
         if deployments is None:
-            return entry | {"owned_by": "pllm", "alias_of": list(self.catalogue.aliases[name])}
+            kind = "route_of" if name in self.catalogue.routes else "alias_of"
+            return entry | {"owned_by": "pllm", kind: list(self.catalogue.resolve(name))}
         profile = deployments[0].profile
         facts = {
             "mode": profile.mode,

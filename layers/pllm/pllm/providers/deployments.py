@@ -117,6 +117,7 @@ def build(config: Config, registry: Registry, variables: Mapping[str, str], prof
         models={name: tuple(deployments) for name, deployments in builder.models.items()},
         aliases=dict(config.model_aliases),
         disabled=disabled,
+        routes={route.slug: route for route in config.routes if route.enabled},
     )
     notes = [f"model {name!r} is not served: {why}" for name, why in disabled.items()]
     notes += [f"base_model {name!r} is not in the catalogue of models" for name in dict.fromkeys(builder.unknown_bases)]

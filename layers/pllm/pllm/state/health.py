@@ -88,15 +88,19 @@ class Health:
         """Whether decisions are made without the table at the moment."""
         return self._degraded()
 
+    @property
+    def cold(self) -> bool:
+        """Whether the snapshot is missing or over a minute old (a cold start, a thaw)."""
+        return self._taken_s is None or not 0 <= self._clock.wall_s() - self._taken_s <= _STALE_S
+
     async def refresh(self, *, wait: bool) -> None:
-        """Has the snapshot renewed beside the request when it is due. `wait`: there is a choice to be made, so a snapshot
-        that is missing or over a minute old (a cold start, a thaw) is worth a moment."""
+        """Has the snapshot renewed beside the request when it is due. `wait`: one that is `cold` is waited for a moment."""
         now_s = self._clock.wall_s()
         if now_s < self._fresh_until_s <= now_s + 2 * _FRESH_S:
             return
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = self._spawn(self._query())
-        if wait and (self._taken_s is None or now_s - self._taken_s > _STALE_S):
+        if wait and self.cold:
             await asyncio.wait({self._refreshing}, timeout=_COLD_WAIT_S)
 
     def view(self, deployments: Iterable[str]) -> HealthView:

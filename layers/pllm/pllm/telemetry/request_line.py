@@ -49,6 +49,7 @@ def _metrics(record: RequestRecord) -> list[tuple[str, float | None, str]]:
         ("Fallbacks", len(record.failed) if record.failed and not record.error else None, "Count"),
         ("Retries", record.attempts - 1 if record.attempts > 1 else None, "Count"),
         ("StreamBroken", 1 if record.broken else None, "Count"),
+        ("StateDegraded", 1 if record.degraded else None, "Count"),
         ("ColdStart", 1 if record.cold_start else None, "Count"),
     ]
 

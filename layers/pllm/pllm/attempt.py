@@ -1,0 +1,214 @@
+"""One attempt: one request to one deployment, up to its first event or its whole answer, and what is learnt of it."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+from pllm.call import Call, Endpoint, Reply
+from pllm.core.clock import Clock
+from pllm.core.deployment import Deployment
+from pllm.core.errors import ErrorKind, GatewayError
+from pllm.core.jsontext import loads
+from pllm.core.record import RequestRecord
+from pllm.providers.base import Timeouts, Transport, UpstreamResponse
+from pllm.providers.copies import send_copies
+from pllm.relay import LiveStream, note_usage
+from pllm.state.health import Health, Observation
+from pllm.translation import Translation, target_of
+from pllm.wire.lane import Lane, Target, WireRequest
+from pllm.wire.neutral import UpstreamDialect
+
+COMMIT_AFTER_S = 15.0
+"""An upstream that answered 200 and then stays silent this long gets its status committed, so that the client can be sent
+keep-alive comments instead of nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Try:
+    """One attempt under way. `hurried`: the client's deadline is nearer than the deployment's own limit."""
+
+    call: Call
+    deployment: Deployment
+    lane: Lane
+    wire: WireRequest
+    dialect: UpstreamDialect
+    watched: Observation
+    sent_s: float
+    timeout_s: float
+    hurried: bool
+
+    @property
+    def record(self) -> RequestRecord:
+        return self.call.record
+
+    def failed(self, error: GatewayError) -> None:
+        """Being slower than a client's deadline says nothing against a deployment."""
+        if self.hurried and error.kind is ErrorKind.UPSTREAM_TIMEOUT:
+            self.watched.dropped()
+        else:
+            self.watched.failed(error)
+
+    def succeeded(self, now_s: float, first_event_s: float | None = None) -> None:
+        first_ms = None if first_event_s is None else (first_event_s - self.sent_s) * 1000
+        tokens = self.record.prompt_tokens + self.record.completion_tokens
+        self.watched.succeeded((now_s - self.sent_s) * 1000, first_ms, tokens)
+
+
+@dataclass(frozen=True)
+class Upstreams:
+    """All deployments' providers behind one method. `attempt_timeout_s` bounds one try up to its first event or, when
+    buffered, its whole answer."""
+
+    endpoints: Mapping[str, Endpoint]
+    transport: Transport
+    clock: Clock
+    health: Health
+    attempt_timeout_s: float = 600.0
+    drop_unsupported: bool = False
+    repair_history: bool = False
+
+    async def attempt(self, deployment: Deployment, call: Call, translation: Translation, watched: Observation) -> Reply:
+        """The deployment's answer, or GatewayError. However it ends, `watched` is told."""
+        try:
+            trying = await self._translated(deployment, call, translation, watched)
+        except BaseException:
+            watched.dropped()  # nothing was sent
+            raise
+        try:
+            return await self._send(trying)
+        except GatewayError as error:
+            trying.failed(error)
+            raise
+        except BaseException:
+            watched.dropped()
+            raise
+
+    def timeout_s(self, deployment: Deployment, call: Call) -> float:
+        """The longest that an attempt may go without its first event."""
+        return min(self.attempt_timeout_s, deployment.timeout_s, self.remaining_s(call))
+
+    def remaining_s(self, call: Call) -> float:
+        """Until the platform would end this request; infinite where it never does."""
+        return float("inf") if call.deadline_s is None else max(call.deadline_s - self.clock.monotonic_s(), 0.0)
+
+    def target(self, deployment: Deployment, public_name: str) -> Target:
+        """What a request is encoded for when `deployment` is to answer it."""
+        return target_of(
+            deployment,
+            self.endpoints[deployment.provider].row,
+            public_name,
+            drop_unsupported=self.drop_unsupported,
+            repair_history=self.repair_history,
+        )
+
+    def headers(self, record: RequestRecord) -> dict[str, str]:
+        """Who answered, how often it was tried, what the request lost on the way, and its cost where that is known by now."""
+        overhead_ms = (self.clock.monotonic_s() - record.started_s - record.upstream_s) * 1000
+        headers = {
+            "x-pllm-model": record.model,
+            "x-pllm-provider": record.provider,
+            "x-pllm-deployment": record.deployment,
+            "x-pllm-attempts": str(record.attempts),
+            "x-pllm-overhead-ms": f"{max(overhead_ms, 0):.2f}",
+        }
+        headers["x-pllm-dropped"] = ", ".join(record.dropped)
+        headers["x-pllm-emulated"] = ", ".join(record.emulated)
+        headers["x-pllm-state"] = "degraded" if self.health.degraded else ""
+        if record.cost_micro_usd is not None:
+            headers["x-pllm-cost-usd"] = f"{record.cost_micro_usd / 1_000_000:.6f}"
+        return {name: value for name, value in headers.items() if value}
+
+    async def _translated(self, deployment: Deployment, call: Call, translation: Translation, watched: Observation) -> _Try:
+        lane, dialect = await translation.lane(deployment, self.target(deployment, call.model))
+        _note_attempt(call.record, deployment, lane)
+        wire = lane.request
+        if dialect == call.dialect and call.forward:
+            wire = replace(wire, headers={**call.forward, **wire.headers})
+        timeout_s = self.timeout_s(deployment, call)
+        hurried = self.remaining_s(call) <= timeout_s
+        return _Try(call, deployment, lane, wire, dialect, watched, self.clock.monotonic_s(), timeout_s, hurried)
+
+    async def _send(self, trying: _Try) -> Reply:
+        deployment, wire = trying.deployment, trying.wire
+        try:
+            async with asyncio.timeout(trying.timeout_s):
+                http = await self.endpoints[deployment.provider].provider.prepare(deployment, wire, trying.dialect)
+                timeouts = Timeouts(first_byte_s=trying.timeout_s, idle_s=deployment.stream_idle_timeout_s)
+                response = await send_copies(self.transport, http, timeouts, wire.copies)
+                trying.record.upstream_s += self.clock.monotonic_s() - trying.sent_s
+                return await self._answer(response, trying)
+        except TimeoutError:
+            raise _too_slow(deployment, trying.timeout_s) from None
+
+    async def _answer(self, response: UpstreamResponse, trying: _Try) -> Reply:
+        lane, record = trying.lane, trying.record
+        try:
+            if not 200 <= response.status < 300:
+                raise lane.error(response.status, response.headers, await response.read())
+            if _is_stream(lane.request, response):
+                return await self._stream(response, trying)
+            asked_s = self.clock.monotonic_s()
+            body = await response.read()
+            record.upstream_s += self.clock.monotonic_s() - asked_s
+            answer = lane.answer(body, response.headers.get("content-type", ""))
+        except BaseException:
+            await response.close()
+            raise
+        note_usage(record, answer.usage, answer.finish)
+        trying.succeeded(self.clock.monotonic_s())
+        return Reply(
+            self.headers(record),
+            answer.content_type,
+            answer.body,
+            close=response.close,
+            final=partial(loads, answer.body),
+        )
+
+    async def _stream(self, response: UpstreamResponse, trying: _Try) -> Reply:
+        live = LiveStream(response, trying.lane.relay(), trying.record, self.clock)
+        events = trying.lane.request.stream_type
+        try:
+            await live.open(COMMIT_AFTER_S if events else None)  # bytes have no keep-alive for which to commit
+        except BaseException:
+            await live.close()
+            raise
+        if live.first_event_s is not None:
+            trying.watched.first_event()
+        deployment = trying.deployment
+        limit_s = trying.sent_s + min(deployment.timeout_s, self.remaining_s(trying.call))
+        live.end_at(limit_s, _too_slow(deployment, limit_s - trying.sent_s))
+        content_type = events or response.headers.get("content-type") or "application/octet-stream"
+        close = partial(self._close, live, trying)
+        return Reply(self.headers(trying.record), content_type, pieces=live.pieces(), close=close, final=live.final)
+
+    async def _close(self, live: LiveStream, trying: _Try) -> None:
+        """After the client's last byte: now it is known how the stream ended."""
+        ended_s = self.clock.monotonic_s()
+        await live.close()
+        if live.whole:
+            trying.succeeded(ended_s, live.first_event_s)
+        elif live.failure is not None:
+            replace(trying, hurried=trying.hurried or self.remaining_s(trying.call) <= 0).failed(live.failure)
+        else:
+            trying.watched.dropped()  # its client left
+
+
+def _is_stream(request: WireRequest, response: UpstreamResponse) -> bool:
+    if request.stream and request.may_come_whole:
+        return response.headers.get("content-type", "").startswith("text/event-stream")
+    return request.stream
+
+
+def _note_attempt(record: RequestRecord, deployment: Deployment, lane: Lane) -> None:
+    record.attempts += 1
+    record.deployment = deployment.id
+    record.provider = deployment.provider
+    record.upstream_model = deployment.model
+    record.prices = deployment.profile.prices
+    record.dropped = lane.dropped
+    record.emulated = lane.emulated
+
+
+def _too_slow(deployment: Deployment, limit_s: float) -> GatewayError:
+    return GatewayError(ErrorKind.UPSTREAM_TIMEOUT, f"{deployment.id} did not finish within {limit_s:.0f} s.")

@@ -1,0 +1,47 @@
+"""What goes into the pipeline and what comes out of it."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pllm.core.jsontext import JsonObject
+from pllm.core.record import RequestRecord
+from pllm.providers.base import Provider, ProviderRow
+from pllm.wire.lane import NativeCall
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A parsed client request. `dialect`: what the client speaks. `forward`: headers that travel along when the upstream
+    speaks the same dialect. `deadline_s`: monotonic; None when there is none. `native`: a call without a neutral form, which
+    makes its own lanes; `body` is then empty."""
+
+    dialect: str
+    model: str
+    body: JsonObject
+    stream: bool
+    record: RequestRecord
+    forward: Mapping[str, str] = field(default_factory=dict)
+    deadline_s: float | None = None
+    native: NativeCall | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What to send: a whole `body`, or `pieces` of whole events. `close` must be awaited after the last byte. `final` gives the
+    JSON object that the client has in the end, None when it has none: for storing it."""
+
+    headers: Mapping[str, str]
+    content_type: str
+    body: bytes = b""
+    pieces: AsyncGenerator[bytes] | None = None
+    close: Callable[[], Awaitable[None]] | None = None
+    final: Callable[[], Mapping[str, Any] | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A provider and its row: who answers for a deployment."""
+
+    provider: Provider
+    row: ProviderRow

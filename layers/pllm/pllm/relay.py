@@ -150,6 +150,7 @@ class LiveStream:
 def note_usage(record: RequestRecord, usage: Usage | None, finish: str | None) -> None:
     """What an answer used and cost, as far as it is known."""
     if usage is not None:
+        record.used = usage
         record.prompt_tokens, record.completion_tokens = usage.prompt, usage.output
         record.cached_tokens, record.reasoning_tokens = usage.cache_read, usage.reasoning
         record.images, record.audio_seconds, record.characters = usage.images, usage.audio_seconds, usage.characters

@@ -5,6 +5,7 @@ It holds names and numbers only. There is no field a prompt, an answer or a cred
 
 from dataclasses import dataclass, field
 
+from pllm.core.pricing import Used
 from pllm.core.profile import Prices
 
 _UNPRICED = Prices()
@@ -15,7 +16,8 @@ class RequestRecord:
     """Filled while the request runs; the one mutable value of the data plane, owned by its pipeline run.
 
     Times are monotonic seconds of the injected clock; tokens as in wire.neutral.Usage. `prices` are the
-    answering deployment's; `cost_micro_usd` is None as long as the cost is not known.
+    answering deployment's; `used` has every unit of its answer; `cost_micro_usd` is None as long as the cost is not
+    known. `degraded`: shared state was out of reach. `idempotent`: "replayed" where a kept answer was given again.
     """
 
     request_id: str
@@ -23,6 +25,7 @@ class RequestRecord:
     started_s: float
     model: str = ""
     principal: str = ""
+    team: str = ""
     stream: bool = False
     deployment: str = ""
     provider: str = ""
@@ -44,11 +47,19 @@ class RequestRecord:
     images: int = 0
     audio_seconds: float = 0.0
     characters: int = 0
+    used: Used | None = None
     cost_micro_usd: int | None = None
     dropped: tuple[str, ...] = ()
     emulated: tuple[str, ...] = ()
     cold_start: bool = False
     client_gone: bool = False
+    idempotent: str = ""
+    degraded: bool = False
+
+    def adopt(self, attempt: "RequestRecord") -> None:
+        """Take over what an attempt on a record of its own has found out."""
+        for name in _OF_AN_ATTEMPT:
+            setattr(self, name, getattr(attempt, name))
 
     @property
     def latency_ms(self) -> float:
@@ -62,3 +73,10 @@ class RequestRecord:
     @property
     def ttft_ms(self) -> float | None:
         return None if self.first_event_s is None else (self.first_event_s - self.started_s) * 1000
+
+
+_OF_AN_ATTEMPT = (
+    *("deployment", "provider", "upstream_model", "prices", "error", "broken", "finish", "upstream_s", "first_event_s"),
+    *("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "images", "audio_seconds", "characters"),
+    *("used", "cost_micro_usd", "dropped", "emulated"),
+)

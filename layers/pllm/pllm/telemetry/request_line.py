@@ -94,6 +94,8 @@ def log_line(record: RequestRecord, timestamp_ms: int) -> dict[str, Any]:
         "finish": record.finish,
         "broken": record.broken,
         "client_gone": record.client_gone,
+        "degraded": record.degraded,
+        "idempotent": record.idempotent,
         "dropped": list(record.dropped),
         "emulated": list(record.emulated),
         "ttft_ms": _rounded(record.ttft_ms),

@@ -123,7 +123,10 @@ class Upstreams:
         lane, dialect = await translation.lane(deployment, self.target(deployment, call.model))
         _note_attempt(call.record, deployment, lane)
         wire = lane.request
-        if dialect == call.dialect and call.forward:
+        if dialect != call.dialect:
+            # What they switch on is one provider's own; its version header asks for nothing that a translation loses.
+            call.record.dropped += tuple(name for name in call.forward if name.endswith("-beta"))
+        elif call.forward:
             wire = replace(wire, headers={**call.forward, **wire.headers})
         timeout_s = self.timeout_s(deployment, call)
         hurried = self.remaining_s(call) <= timeout_s

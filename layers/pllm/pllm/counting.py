@@ -6,7 +6,6 @@ counts before a call only wants to know what fits.
 
 import asyncio
 from dataclasses import dataclass, replace
-from itertools import chain
 
 from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
@@ -42,10 +41,10 @@ class TokenCounting:
     async def run(self, call: Call) -> Reply:
         """Raises GatewayError for what is wrong with the request, and for a model that does not exist."""
         catalogue = self.pipeline.catalogue
-        deployments = [catalogue.models[name] for name in catalogue.resolve(call.model)]
+        models = (catalogue.models[name] for name in catalogue.resolve(call.model))
         call.record.model = call.model
         asked = Asked(lambda: decode_count_request(call.body), self.pipeline.fetcher(call))
-        for deployment in chain.from_iterable(deployments):
+        for deployment in (one for deployments in models for one in sorted(deployments, key=lambda one: one.priority)):
             question = await self._question(deployment, call, asked)
             if question is not None and (tokens := await self._count(deployment, question, call)) is not None:
                 return self._reply(call, tokens)

@@ -41,10 +41,18 @@ def test_an_error_names_its_position(text: bytes, line: int, column: int) -> Non
     assert (error.value.line, error.value.column) == (line, column)
 
 
-@pytest.mark.parametrize("text", [b"\xff", b"Infinity", b"-Infinity", b"[" * 100_000])
+@pytest.mark.parametrize("text", [b"\xff", b"Infinity", b"-Infinity", b"1e400", b"[-1.5E+999]", b"[" * 100_000])
 def test_what_is_not_json_is_refused(text: bytes) -> None:
     with pytest.raises(JsonError):
         loads(text)
+
+
+def test_the_largest_and_smallest_numbers_are_kept() -> None:
+    assert loads(b"[1.7976931348623157e308, 5e-324, 123456789012345678901234567890]") == [
+        1.7976931348623157e308,
+        5e-324,
+        123456789012345678901234567890,
+    ]
 
 
 def test_a_byte_order_mark_is_not_content() -> None:

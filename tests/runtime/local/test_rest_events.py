@@ -55,3 +55,12 @@ def test_bodies_are_text_unless_their_type_or_bytes_are_binary(content_type: str
     event = _event("/", method="POST", headers=(("Host", "h"), ("content-type", content_type)), body=body)
     assert event["isBase64Encoded"] is is_base64
     assert (base64.b64decode(event["body"]) if is_base64 else event["body"].encode()) == body
+
+
+def test_text_is_counted_as_it_was_sent_and_not_by_its_escapes() -> None:
+    body = "ü漢😀".encode() * 1000
+    assert len(make_rest_event("/", method="POST", body=body)) < len(body) + 3000
+
+
+def test_a_request_line_that_is_not_utf_8_makes_an_event_all_the_same() -> None:
+    assert _event("/m\udcf6dell")["path"] == "/m\udcf6dell"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from math import inf
 from typing import Any, NoReturn
 
 Json = Any
@@ -24,11 +25,20 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (inf, -inf):
+        raise ValueError(f"the number {text[:20]} is too large to be kept")
+    return number
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def loads(data: bytes | str) -> Json:
-    """Parse one JSON value; raises JsonError with its position. NaN, Infinity, bad UTF-8 and absurd nesting are refused."""
+    """Parse one JSON value; raises JsonError with its position. NaN, Infinity, numbers beyond a float,
+    bad UTF-8 and absurd nesting are refused."""
     try:
         text = data.decode("utf-8") if isinstance(data, bytes) else data
     except UnicodeDecodeError as error:
@@ -46,6 +56,6 @@ def loads(data: bytes | str) -> Json:
 def dumps(value: Json) -> bytes:
     """Compact UTF-8 JSON. Key order is kept (prompt caches depend on it); lone surrogates stay escaped."""
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")
+        return _compact.encode(value).encode("utf-8")
     except UnicodeEncodeError:
         return json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode("ascii")

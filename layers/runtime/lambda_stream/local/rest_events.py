@@ -64,7 +64,10 @@ def rest_event(request: IncomingRequest, *, request_id: str, stage: str, port: i
         "body": body,
         "isBase64Encoded": is_base64,
     }
-    return json.dumps(event, separators=(",", ":")).encode()
+    try:
+        return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:  # a request line with bytes that are no UTF-8
+        return json.dumps(event, separators=(",", ":")).encode()
 
 
 def _request_context(request: IncomingRequest, path: str, request_id: str, stage: str) -> dict[str, object]:

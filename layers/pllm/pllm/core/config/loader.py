@@ -13,6 +13,9 @@ from pllm.core.config.schema import Config
 from pllm.core.config.source import Document, read
 from pllm.core.config.validate import is_secret_path, validate
 
+LITERAL_CREDENTIAL = "a credential stands in the file itself"
+"""The message of the warning about one: whoever publishes configurations makes it an error."""
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
@@ -56,7 +59,7 @@ def _check_literals(document: Document) -> Iterator[Finding]:
     """Credentials belong in the environment or the secret: whoever reads the file or the artefact would have them."""
     for path, text in _texts(document.data, ()):
         if "${" not in text and len(text) >= 16 and "headers" not in path and is_secret_path(path):
-            yield Finding(path, "a credential stands in the file itself", "write ${NAME} and set that variable", "warning")
+            yield Finding(path, LITERAL_CREDENTIAL, "write ${NAME} and set that variable", "warning")
 
 
 def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:

@@ -65,6 +65,7 @@ class Harness:
     edge: Edge
     client: httpx2.AsyncClient
     health: Health
+    pipeline: Pipeline
     lines: list[dict[str, Any]] = field(default_factory=list)
     naps: list[float] = field(default_factory=list)
     committed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -168,7 +169,7 @@ async def gateway(
     headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
     async with httpx2.AsyncClient(transport=inner, base_url="http://gateway", headers=headers) as client:
         try:
-            yield Harness(edge, client, health, lines, naps, committed)
+            yield Harness(edge, client, health, line, lines, naps, committed)
         finally:
             await transport.close()
 

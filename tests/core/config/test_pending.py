@@ -24,13 +24,6 @@ def test_what_asks_for_nothing_is_not_warned_of() -> None:
     assert said("model_list: [{rpm: }]\ncache: {enabled: false}\nrouter: {fallbacks: {}}\n") == []
 
 
-def test_a_value_that_works_already_is_not_warned_of() -> None:
-    text = "router: {routing_strategy: STRATEGY}\n"
-    weighted, random = (read(text.replace("STRATEGY", name), "c.yaml") for name in ("weighted", "random"))
-    assert pending_warnings(weighted, {"router.routing_strategy": "later"}) == []
-    assert len(pending_warnings(random, {"router.routing_strategy": "later"})) == 1
-
-
 def test_every_row_of_the_table_is_a_key_of_the_schema() -> None:
     for pattern in PENDING:
         path: list[str | int] = []

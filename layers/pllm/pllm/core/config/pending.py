@@ -7,9 +7,6 @@ from pllm.core.config.problem import ConfigProblem, Path
 from pllm.core.config.source import Document
 
 _LIMITS = "limits are not enforced yet"
-_ROUTING = "deployments are tried by priority, then by weight"
-_BREAKER = "there is no circuit breaker yet"
-_FALLBACK = "there are no fallbacks yet"
 _AUTH = "only the master key is accepted yet"
 
 PENDING: dict[str, str] = {
@@ -17,14 +14,6 @@ PENDING: dict[str, str] = {
     "model_list[].tpm": _LIMITS,
     "model_list[].max_parallel": _LIMITS,
     "model_list[].tags": "nothing filters by tags yet",
-    "routes": "routes are not served yet",
-    "router.routing_strategy": _ROUTING,
-    "router.circuit_breaker_enabled": _BREAKER,
-    "router.circuit_breaker": _BREAKER,
-    "router.hedge_after": "requests are not hedged yet",
-    "router.fallbacks": _FALLBACK,
-    "router.context_window_fallbacks": _FALLBACK,
-    "router.content_policy_fallbacks": _FALLBACK,
     "limits": _LIMITS,
     "budgets": "budgets are not enforced yet",
     "cache": "there is no cache yet",
@@ -37,9 +26,6 @@ PENDING: dict[str, str] = {
     "usage": "usage is not kept yet",
 }
 
-WORKING: dict[str, frozenset[str]] = {"router.routing_strategy": frozenset({"priority", "weighted", "weighted-round-robin"})}
-"""Values of a pending key that do work."""
-
 
 def pending_warnings(document: Document, table: dict[str, str] | None = None) -> list[ConfigProblem]:
     """One warning for each pattern that the document sets, at its first place. A switched-off section warns of nothing."""
@@ -47,7 +33,7 @@ def pending_warnings(document: Document, table: dict[str, str] | None = None) ->
     places: dict[str, list[Path]] = {}
     for path in document.keys:
         pattern = _pattern(path)
-        if pattern in table and not _asks_nothing(pattern, _value(document, path)):
+        if pattern in table and not _asks_nothing(_value(document, path)):
             places.setdefault(pattern, []).append(path)
     return [_warning(document, pattern, paths, table[pattern]) for pattern, paths in places.items()]
 
@@ -66,10 +52,8 @@ def _pattern(path: Path) -> str:
     return text
 
 
-def _asks_nothing(pattern: str, value: object) -> bool:
+def _asks_nothing(value: object) -> bool:
     """Whether a value asks for nothing that is missing, so that its having no effect is no loss."""
-    if isinstance(value, str):
-        return value in WORKING.get(pattern, ())
     return value in (None, False, {}, []) or (isinstance(value, dict) and value.get("enabled") is False)
 
 

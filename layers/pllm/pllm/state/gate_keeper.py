@@ -1,0 +1,239 @@
+"""One gate at a time: asks the table until it has admitted or refused, and settles until it has taken back.
+
+It remembers what it saw, spends leases, refuses on its own what the table would certainly refuse, and leaves a table alone
+that does not answer. All of that is guarded by one lock; no lock is held while the table is asked.
+"""
+
+from threading import Lock
+
+from pllm.core.clock import Clock
+from pllm.core.limit_answers import Denial, Standing, denial
+from pllm.core.limit_image import GateImage, current_epochs, differs, labels, new_image, rolled, shortage, spare
+from pllm.core.limits import Epochs, GateLimits, LimitKind, Reservation
+from pllm.state.gate_memory import GateMemory
+from pllm.state.gate_outage import TableBreaker
+from pllm.state.gate_settle import Settlement, settle_update
+from pllm.state.gate_ticket import Hold
+from pllm.state.gate_writes import Asked, Write, image_of, next_write
+from pllm.state.leases import Leases, lease_size
+from pllm.state.store import Applied, Refused, StateError, Store, Update
+
+# A cold environment may have to learn the image, move two epochs and change a limit; the rest is for races.
+_ATTEMPTS = 6
+
+
+class Gatekeeper:
+    """Every method that asks the table raises StateError, also when too many others were faster (reason `contention`) and
+    while the table is left alone (`resting`); both certainly wrote nothing."""
+
+    def __init__(self, store: Store, clock: Clock, breaker: TableBreaker, *, strict: bool) -> None:
+        self._store = store
+        self._clock = clock
+        self._strict = strict
+        self._breaker = breaker
+        self._lock = Lock()
+        self._memory = GateMemory()
+        self._leases = Leases()
+        self._fetching: dict[str, int] = {}
+
+    # --- Admitting -------------------------------------------------------------------------------------------------
+
+    async def ask(self, limits: GateLimits, need: Reservation) -> Hold | Denial:
+        """Admission by one gate. Every write that is refused teaches the next one."""
+        image = self._image(limits.scope)
+        absent = told = False
+        for _ in range(_ATTEMPTS):
+            now_s = self._clock.wall_s()
+            if image is not None and (leased := self._from_lease(limits, image, need, now_s)) is not None:
+                return leased
+            refused = self._refusal(limits, image, need, now_s, told=told)
+            if refused is not None:
+                return refused
+            permits = self._permits(limits, image, need, now_s)
+            at = current_epochs(limits, now_s, image)
+            write = next_write(Asked(limits, need, now_s, permits), image, absent, at, strict=self._strict)
+            result = await self._write(write.update, limits.scope, write.permits, need)
+            image, absent, told = image_of(result.item), result.item is None, True
+            if isinstance(result, Applied) and write.judged is not None and image is not None:
+                return await self._admitted(limits, need, image, write)
+        raise StateError("contention", sent=False)
+
+    def refusal(self, limits: GateLimits, need: Reservation) -> Denial | None:
+        """What this gate would certainly refuse, known without asking the table."""
+        now_s = self._clock.wall_s()
+        image = self._image(limits.scope)
+        if image is not None:
+            at = labels(image, current_epochs(limits, now_s, image))
+            with self._lock:
+                if self._leases.has(limits.scope, at, need):
+                    return None
+        return self._refusal(limits, image, need, now_s, told=False)
+
+    def standing(self, limits: GateLimits) -> Standing:
+        """Where a gate stands as far as is known here."""
+        now_s = self._clock.wall_s()
+        return self._standing(limits, self._image(limits.scope), now_s)
+
+    def fleet(self, scope: str) -> float | None:
+        """How many environments as busy as this one share a gate, None where that was never seen."""
+        with self._lock:
+            return self._memory.fleet(scope)
+
+    def _standing(self, limits: GateLimits, image: GateImage | None, now_s: float) -> Standing:
+        at = current_epochs(limits, now_s, image)
+        here = rolled(image, at, strict=self._strict) if image is not None else new_image(limits, at)
+        return Standing(limits, here, now_s)
+
+    def _refusal(
+        self, limits: GateLimits, image: GateImage | None, need: Reservation, now_s: float, *, told: bool
+    ) -> Denial | None:
+        """A denial that needs no further question: the table has just said so (`told`), or what it said before still holds,
+        or the request is larger than the whole limit."""
+        if image is not None and differs(image, limits) and not image.revoked:
+            return None
+        standing = self._standing(limits, image, now_s)
+        short = shortage(standing.image, limits, need, now_s)
+        if short is None or not (told or image is None or self._believes(limits.scope, short, now_s)):
+            return None
+        return denial(short, standing, need)
+
+    def _believes(self, scope: str, kind: LimitKind, now_s: float) -> bool:
+        with self._lock:
+            return self._memory.believes(scope, kind, now_s)
+
+    def _from_lease(self, limits: GateLimits, image: GateImage, need: Reservation, now_s: float) -> Hold | None:
+        at = labels(image, current_epochs(limits, now_s, image))
+        with self._lock:
+            return self._leases.take(limits.scope, at, need)
+
+    def _permits(self, limits: GateLimits, image: GateImage | None, need: Reservation, now_s: float) -> int:
+        """How many to take at once. Slots are never leased: a lease would hold them while nobody runs."""
+        if image is None or image.parallel_limit is not None:
+            return 1
+        here = self._standing(limits, image, now_s).image
+        requests, tokens = spare(here, limits, now_s)
+        remaining = [requests] if here.requests_limit is not None else []
+        remaining += [tokens // need.tokens] if here.tokens_limit is not None and need.tokens > 0 else []
+        remaining += [here.budget_left // need.micro_usd] if here.budget_limit is not None and need.micro_usd > 0 else []
+        with self._lock:
+            item_per_s, own_per_s = self._memory.pace(limits.scope)
+            fetching = self._fetching.get(limits.scope, 0)
+        return lease_size(item_per_s, own_per_s, min(remaining), fetching) if remaining else 1
+
+    async def _admitted(self, limits: GateLimits, need: Reservation, image: GateImage, write: Write) -> Hold:
+        bulk = _hold(limits.scope, image.epochs, need, write)
+        if differs(image, limits):  # found out by the admission itself: the next one must not have to
+            await self._change(limits, image, need)
+        if write.permits == 1:
+            return bulk
+        with self._lock:
+            self._leases.put(bulk, write.permits, self._clock.wall_s())
+            own = self._leases.take(limits.scope, bulk.at, need)
+        assert own is not None
+        return own
+
+    async def _change(self, limits: GateLimits, image: GateImage, need: Reservation) -> None:
+        now_s = self._clock.wall_s()
+        at = current_epochs(limits, now_s, image)
+        write = next_write(Asked(limits, need, now_s), image, absent=False, at=at, strict=self._strict)
+        try:
+            await self._write(write.update, limits.scope)
+        except StateError:
+            return  # the request is in; whoever comes next sees that the limits differ, too
+
+    # --- Settling --------------------------------------------------------------------------------------------------
+
+    def due(self, job: Settlement) -> list[Settlement]:
+        """What a settlement comes to on the table: itself, or for a leased hold what its lease has to write now."""
+        if not job.hold.leased:
+            return [job]
+        with self._lock:
+            image = self._memory.image(job.hold.scope)
+            at = image.epochs if image is not None else job.hold.at
+            return list(self._leases.settle(job, at, self._clock.wall_s()))
+
+    def all_due(self) -> list[Settlement]:
+        """What every lease has to write now."""
+        now_s = self._clock.wall_s()
+        jobs: list[Settlement] = []
+        with self._lock:
+            for scope in self._leases.scopes():
+                image = self._memory.image(scope)
+                if image is not None:
+                    at = current_epochs(GateLimits(scope), now_s, image)
+                    jobs += self._leases.due(scope, labels(image, at), now_s)
+        return jobs
+
+    async def settle(self, job: Settlement) -> None:
+        """Writes one settlement. Raises StateError."""
+        image = self._image(job.hold.scope)
+        for _ in range(_ATTEMPTS):
+            update = settle_update(job, image, strict=self._strict)
+            if update is None:
+                return
+            result = await self._write(update, job.hold.scope)
+            image = image_of(result.item)
+            if isinstance(result, Applied) or image is None:  # None: the gate was deleted, and with it what it held
+                return
+        raise StateError("contention", sent=False)
+
+    # --- The table -------------------------------------------------------------------------------------------------
+
+    def resting(self) -> bool:
+        with self._lock:
+            return self._breaker.resting(self._clock.wall_s())
+
+    def forget(self, scope: str) -> None:
+        """What was seen of a gate is not to be relied on any more."""
+        with self._lock:
+            self._memory.forget(scope)
+
+    def _image(self, scope: str) -> GateImage | None:
+        with self._lock:
+            return self._memory.image(scope)
+
+    async def _write(self, update: Update, scope: str, permits: int = 0, need: Reservation | None = None) -> Applied | Refused:
+        if self.resting():
+            raise StateError("resting", sent=False)
+        if permits <= 1:
+            return await self._send(update, scope, permits, need)
+        with self._lock:
+            self._fetching[scope] = self._fetching.get(scope, 0) + 1
+        try:
+            return await self._send(update, scope, permits, need)
+        finally:
+            with self._lock:
+                self._fetching[scope] -= 1
+                if not self._fetching[scope]:
+                    del self._fetching[scope]
+
+    async def _send(self, update: Update, scope: str, permits: int, need: Reservation | None) -> Applied | Refused:
+        try:
+            result = await self._store.update(update)
+        except StateError:
+            with self._lock:
+                self._breaker.failed(self._clock.wall_s())
+            raise
+        image, now_s = image_of(result.item), self._clock.wall_s()
+        with self._lock:
+            self._breaker.worked()
+            if image is None:
+                self._memory.forget(scope)
+            else:
+                taken = permits if isinstance(result, Applied) else 0
+                self._memory.remember(scope, image, now_s, taken=taken, typical=need)
+        return result
+
+
+def _hold(scope: str, at: Epochs, need: Reservation, write: Write) -> Hold:
+    """What an admission took: what its write took, which need not be all that the gate limits."""
+    judged = write.judged
+    assert judged is not None
+    return Hold(
+        scope,
+        at,
+        requests=write.permits if judged.requests_limit is not None else None,
+        tokens=need.tokens * write.permits if judged.tokens_limit is not None else None,
+        micro_usd=need.micro_usd * write.permits if judged.budget_limit is not None else None,
+        slot=judged.parallel_limit is not None,
+    )

@@ -10,8 +10,11 @@ Emit = Callable[[dict[str, Any]], None]
 """Takes one JSON object and writes it as one line."""
 
 
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
+
+
 def emit_to_stdout(line: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(line, ensure_ascii=False, separators=(",", ":"), default=str) + "\n")
+    sys.stdout.write(_encoder.encode(line) + "\n")
     sys.stdout.flush()
 
 

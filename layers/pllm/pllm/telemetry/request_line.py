@@ -16,8 +16,9 @@ _DIMENSIONS = [["function"], ["model"], ["model", "provider"]]
 
 def emf_line(record: RequestRecord, function: str, timestamp_ms: int) -> dict[str, Any]:
     """One EMF object. A metric that has no value for this request is left out rather than sent as zero."""
-    values = {name: value for name, value, _ in _metrics(record) if value is not None}
-    units = [{"Name": name, "Unit": unit} for name, value, unit in _metrics(record) if value is not None]
+    metrics = [metric for metric in _metrics(record) if metric[1] is not None]
+    values = {name: value for name, value, _ in metrics}
+    units = [{"Name": name, "Unit": unit} for name, _, unit in metrics]
     dimensions = _DIMENSIONS if record.provider else _DIMENSIONS[:2] if record.model else _DIMENSIONS[:1]
     return {
         "_aws": {

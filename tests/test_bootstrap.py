@@ -7,11 +7,12 @@ from typing import Any
 import httpx
 import pytest
 
-from pllm.bootstrap import Settings, gateway, read_config
+from pllm.bootstrap import gateway
 from pllm.core.catalogue import CatalogueError
 from pllm.core.config import ConfigError, compile_config
 from pllm.core.config.loader import load
-from pllm.edge.app import Gateway
+from pllm.live import App
+from pllm.startup import Settings, read_config
 
 ONE = "model_list: [{model_name: m, params: {model: gpt-4}}]\n"
 
@@ -22,7 +23,7 @@ def written(folder: Path, text: str = ONE) -> str:
     return str(path)
 
 
-def client(app: Gateway) -> httpx.AsyncClient:
+def client(app: App) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://gateway")
 
 

@@ -54,24 +54,23 @@ async def read_pointer(reads: Reads) -> Pointer:
 
 async def read_text(reads: Reads, version: int) -> str | None:
     """A version as it was written, None where there is none. Raises StateError."""
-    item = await reads.get(*body_key(version), consistent=True)
+    item = await read_body(reads, version)
     return None if item is None else _inflated(item, "text", version).decode()
 
 
-async def read_body(reads: Reads, version: int) -> Item:
-    """The item of a version. Raises StateError, and ConfigError when there is no such version."""
-    item = await reads.get(*body_key(version), consistent=True)
-    if item is None:
-        raise _refused(version, "the table has no such version")
-    return item
+async def read_body(reads: Reads, version: int) -> Item | None:
+    """The item of a version. Raises StateError."""
+    return await reads.get(*body_key(version), consistent=True)
 
 
-def decode_body(item: Item, version: int) -> CompiledConfig:
+def decode_body(item: Item | None, version: int) -> CompiledConfig:
     """The configuration in a body, ready to be resolved. Raises ConfigError with everything that is wrong with it.
 
     What another release has compiled may not be readable here; then its text is loaded again, which takes longer.
     """
     name = source_name(version)
+    if item is None:
+        raise _refused(version, "the table has no such version")
     try:
         return load_compiled(_inflated(item, "body", version), name)
     except (ConfigError, LookupError, TypeError, ValueError):

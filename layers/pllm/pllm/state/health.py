@@ -81,6 +81,10 @@ class Health:
         self._numbers = count(1)
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def adopt(self, policy: BreakerPolicy) -> None:
+        """What follows is decided by another policy: the configuration has changed."""
+        self._policy = policy
+
     # --- Reading ----------------------------------------------------------------------------------------------------
 
     @property

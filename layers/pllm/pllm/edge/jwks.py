@@ -5,12 +5,13 @@ does. Keys that cannot verify the signatures that are accepted are dropped when 
 """
 
 import asyncio
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, JWKRegistry, OKPKey, RSAKey
+from joserfc.errors import JoseError, SecurityWarning
+from joserfc.jwk import ECKey, JWKRegistry, Key, OKPKey, RSAKey
 
 from pllm.core.clock import Clock
 from pllm.core.config.policies import OidcIssuer
@@ -139,7 +140,7 @@ def _usable(listed: Sequence[Any]) -> list[SigningKey]:
         if not isinstance(jwk, dict) or jwk.get("kty") not in ("RSA", "EC", "OKP") or jwk.get("use", "sig") != "sig":
             continue
         try:
-            key = JWKRegistry.import_key({name: value for name, value in jwk.items() if isinstance(value, str)})
+            key = _imported({name: value for name, value in jwk.items() if isinstance(value, str)})
             weak = isinstance(key, RSAKey) and key.public_key.key_size < _SMALLEST_RSA_BITS
         except (JoseError, ValueError, TypeError, KeyError):
             continue
@@ -147,6 +148,13 @@ def _usable(listed: Sequence[Any]) -> list[SigningKey]:
             kid, algorithm = jwk.get("kid"), jwk.get("alg")
             keys.append(SigningKey(kid if isinstance(kid, str) else None, algorithm, key))
     return keys
+
+
+def _imported(jwk: dict[str, str | list[str]]) -> Key:
+    with warnings.catch_warnings():
+        # A weak key is warned of here and dropped by the caller.
+        warnings.simplefilter("ignore", SecurityWarning)
+        return JWKRegistry.import_key(jwk)
 
 
 def _unreachable(issuer: str) -> GatewayError:

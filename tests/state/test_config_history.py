@@ -98,6 +98,14 @@ async def test_going_back_keeps_what_was_there_and_never_gives_a_number_again(st
     assert (await history.publish(config("e"), expected=0, by="x")).version == 5
 
 
+async def test_going_back_to_the_deployed_configuration_where_it_holds_already_stands_in_nobodys_way(
+    store: TransactionalStore,
+) -> None:
+    history = history_of(store)
+    assert await history.roll_back(0, expected=0) == Pointer(0, "", 0)
+    assert (await history.publish(config("a"), expected=0, by="x")).version == 1
+
+
 async def test_going_back_to_what_is_not_there_or_from_what_is_not_current_changes_nothing(store: TransactionalStore) -> None:
     history = history_of(store)
     await history.publish(config("a"), expected=0, by="x")

@@ -26,7 +26,19 @@ from pllm.state.config_version import (
     read_text,
     source_name,
 )
-from pllm.state.store import Absent, AllOf, Compare, Condition, Expression, Item, StateError, TransactionalStore, Update, Write
+from pllm.state.store import (
+    Absent,
+    AllOf,
+    AnyOf,
+    Compare,
+    Condition,
+    Expression,
+    Item,
+    StateError,
+    TransactionalStore,
+    Update,
+    Write,
+)
 
 MAX_BODY_BYTES = 380_000
 """Of text and compiled form together, compressed: DynamoDB's items end at 400 KB."""
@@ -202,9 +214,9 @@ def _body(text: str, loaded: LoadedConfig, version: int) -> dict[str, bytes]:
 
 def _pointed(before: Pointer, version: int, etag: str, last: int) -> Update:
     """The pointer moved, if it stands where it was seen."""
-    unmoved: Condition = Absent("version")
-    if before != Pointer():
-        unmoved = AllOf((Compare("version", "=", before.version), Compare("last", "=", before.last)))
+    unmoved: Condition = AllOf((Compare("version", "=", before.version), Compare("last", "=", before.last)))
+    if before == Pointer():  # nobody has ever moved it, or only from 0 to 0
+        unmoved = AnyOf((Absent("version"), unmoved))
     return Update(*POINTER, set={"version": version, "etag": etag, "last": last}, condition=unmoved)
 
 

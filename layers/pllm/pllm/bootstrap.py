@@ -25,7 +25,7 @@ from pllm.edge.auth import Authenticator
 from pllm.edge.generation import Generation
 from pllm.edge.models import Models
 from pllm.edge.responses import Responses
-from pllm.identity import authenticator
+from pllm.identity import Known, authenticator
 from pllm.live import App, LiveGateway, Parts
 from pllm.pipeline import Endpoint, Pipeline
 from pllm.providers.aws_credentials import AwsCredentialSource
@@ -44,6 +44,7 @@ from pllm.startup import Outside, Settings, begin, variables_of
 from pllm.state.answers import StoredAnswers
 from pllm.state.guard import GuardedStore
 from pllm.state.health import Health
+from pllm.state.key_reader import KeyReader
 from pllm.state.memory import MemoryStore
 from pllm.state.table import DynamoStore, connect
 from pllm.telemetry.breaker_line import emit_move
@@ -77,6 +78,7 @@ class Lasting:
     health: Health
     rota: Rota
     media: MediaFetcher
+    known: Known
 
 
 def gateway(environment: Mapping[str, str] = os.environ, emit: Emit = emit_to_stdout) -> App:
@@ -111,6 +113,7 @@ def _lasting(environment: Mapping[str, str], settings: Settings, clock: Clock, e
         _health(store, clock, settings, emit),
         Rota(SystemRandom()),
         MediaFetcher(),
+        Known(KeyReader(store, clock, SystemRandom()) if store else None, transport.simple, clock, emit),
     )
 
 
@@ -129,7 +132,7 @@ def application(lasting: Lasting, compiled: CompiledConfig, variables: Mapping[s
     responses = Responses(Generation("responses", pipeline), answers, clock, emit)
     edge = Edge(
         routes=routes(Models(built.catalogue, int(clock.wall_s())), pipeline, responses),
-        authenticator=authenticator(resolved.config, master_key, lasting.store, clock, emit),
+        authenticator=authenticator(resolved.config, master_key, version, lasting.known),
         clock=clock,
         new_id=lambda: uuid4().hex,
         emit=emit,

@@ -1,8 +1,8 @@
 """Who may call, built from a configuration: the same for the data plane and the control plane."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
-from random import SystemRandom
 from typing import TYPE_CHECKING
 
 from pllm.core.allowances import Allowances
@@ -12,30 +12,39 @@ from pllm.core.config.schema import Config
 from pllm.core.roles import never_matching
 from pllm.core.secret import Secret
 from pllm.edge.auth import Authenticator, Identities
-from pllm.providers.transport import AiohttpTransport
+from pllm.providers.base import SimpleHttp
 from pllm.state.key_reader import KeyReader
-from pllm.state.store import Store
 from pllm.telemetry.log import Emit
 
 if TYPE_CHECKING:
     from pllm.edge.oidc import TokenVerifier
 
 
-def authenticator(config: Config, master_key: str | None, store: Store | None, clock: Clock, emit: Emit) -> Authenticator:
-    """For a resolved configuration. Without a `store` there are no virtual keys. What can never work is said to `emit`."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What outlives a configuration: the memory of keys (None where there is no table), and whom to ask for signing keys."""
+
+    keys: KeyReader | None
+    http: SimpleHttp
+    clock: Clock
+    emit: Emit
+
+
+def authenticator(config: Config, master_key: str | None, version: int, known: Known) -> Authenticator:
+    """For a resolved configuration, `version` being the table's number for it. What can never work is logged."""
     for warning in never_matching(config.auth.iam):
-        emit({"level": "WARN", "message": "configuration", "warning": warning})
+        known.emit({"level": "WARN", "message": "configuration", "warning": warning})
     identities = Identities(
-        clock=clock,
-        keys=KeyReader(store, clock, SystemRandom()) if store is not None else None,
-        tokens=_tokens(config.auth, clock),
+        clock=known.clock,
+        keys=known.keys,
+        tokens=_tokens(config.auth, known),
         roles=config.auth.iam,
-        allowances=Allowances(config.limits, config.budgets),
+        allowances=Allowances(config.limits, config.budgets, version),
     )
     return Authenticator(Secret(master_key) if master_key else None, identities)
 
 
-def _tokens(auth: Auth, clock: Clock) -> "Callable[[], TokenVerifier] | None":
+def _tokens(auth: Auth, known: Known) -> "Callable[[], TokenVerifier] | None":
     """Made when the first token comes: only those who use tokens pay for the cryptography's import."""
     if not auth.oidc:
         return None
@@ -44,6 +53,6 @@ def _tokens(auth: Auth, clock: Clock) -> "Callable[[], TokenVerifier] | None":
     def verifier() -> "TokenVerifier":
         from pllm.edge.oidc import TokenVerifier
 
-        return TokenVerifier(auth.oidc, AiohttpTransport(clock).simple, clock)
+        return TokenVerifier(auth.oidc, known.http, known.clock)
 
     return verifier

@@ -120,7 +120,9 @@ class Upstreams:
         return {name: value for name, value in headers.items() if value}
 
     async def _translated(self, deployment: Deployment, call: Call, translation: Translation, watched: Observation) -> _Try:
+        began_s = self.clock.monotonic_s()
         lane, dialect = await translation.lane(deployment, self.target(deployment, call.model))
+        call.record.translate_s += self.clock.monotonic_s() - began_s
         _note_attempt(call.record, deployment, lane)
         wire = lane.request
         if dialect != call.dialect:
@@ -153,8 +155,10 @@ class Upstreams:
                 return await self._stream(response, trying)
             asked_s = self.clock.monotonic_s()
             body = await response.read()
-            record.upstream_s += self.clock.monotonic_s() - asked_s
+            came_s = self.clock.monotonic_s()
+            record.upstream_s += came_s - asked_s
             answer = lane.answer(body, response.headers.get("content-type", ""))
+            record.translate_s += self.clock.monotonic_s() - came_s
         except BaseException:
             await response.close()
             raise

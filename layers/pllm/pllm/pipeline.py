@@ -46,11 +46,13 @@ class Pipeline:
 
     async def run(self, call: Call) -> Reply:
         """The answer to `call`; raises GatewayError when no deployment could give one."""
+        began_s = self.upstreams.clock.monotonic_s()
         plan = Plan(self.catalogue, self.policy, call.model, self._surroundings(call))
         call.record.model = call.model  # only now: a name that does not exist must not become a metric's dimension
         health = self.upstreams.health
         await health.refresh(wait=health.cold and plan.choices)
         call.record.degraded = health.degraded
+        call.record.route_s = self.upstreams.clock.monotonic_s() - began_s
         translation = Translation(call.dialect, call.body, self._context(call), call.native, self.fetcher(call))
         while (step := plan.next(self.upstreams.remaining_s(call))) is not None:
             if step.wait_s:

@@ -70,8 +70,7 @@ class LiveStream:
             if first:
                 yield first
             while not self._relay.finished:
-                data = await self._next()
-                out = self._relay.feed(data) if data is not None else self._relay.close()
+                out = self._translated(await self._next())
                 if out:
                     yield out
                 if self._relay.error is not None:
@@ -103,14 +102,19 @@ class LiveStream:
     async def _first(self) -> bytes:
         held = b""
         while not self._relay.opened and not self._relay.finished:
-            data = await self._next()
-            held += self._relay.feed(data) if data is not None else self._relay.close()
+            held += self._translated(await self._next())
             if self._relay.error is not None:
                 raise self._relay.error
         self.first_event_s = self._clock.monotonic_s()
         if self._record.first_event_s is None:
             self._record.first_event_s = self.first_event_s
         return held
+
+    def _translated(self, data: bytes | None) -> bytes:
+        began_s = self._clock.monotonic_s()
+        out = self._relay.feed(data) if data is not None else self._relay.close()
+        self._record.translate_s += self._clock.monotonic_s() - began_s
+        return out
 
     async def _next(self) -> bytes | None:
         asked_s = self._clock.monotonic_s()

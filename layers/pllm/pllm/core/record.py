@@ -5,10 +5,13 @@ It holds names and numbers only. There is no field a prompt, an answer or a cred
 
 from dataclasses import dataclass, field
 
+from pllm.core.errors import ErrorKind
 from pllm.core.pricing import Used
 from pllm.core.profile import Prices
 
 _UNPRICED = Prices()
+LIMITS = frozenset({ErrorKind.RATE_LIMITED.value, ErrorKind.BUDGET_EXCEEDED.value})
+"""The errors of limits and budgets: ours, where nothing was asked of a provider."""
 
 
 @dataclass(slots=True)
@@ -18,6 +21,7 @@ class RequestRecord:
     Times are monotonic seconds of the injected clock; tokens as in wire.neutral.Usage. `prices` are the
     answering deployment's; `used` has every unit of its answer; `cost_micro_usd` is None as long as the cost is not
     known. `degraded`: shared state was out of reach. `idempotent`: "replayed" where a kept answer was given again.
+    auth_s, admit_s, route_s, translate_s: what the parts of the overhead took.
     """
 
     request_id: str
@@ -55,6 +59,10 @@ class RequestRecord:
     client_gone: bool = False
     idempotent: str = ""
     degraded: bool = False
+    auth_s: float = 0.0
+    admit_s: float = 0.0
+    route_s: float = 0.0
+    translate_s: float = 0.0
 
     def adopt(self, attempt: "RequestRecord") -> None:
         """Take over what an attempt on a record of its own has found out."""
@@ -71,6 +79,20 @@ class RequestRecord:
         return max(self.latency_ms - self.upstream_s * 1000, 0.0)
 
     @property
+    def limited(self) -> bool:
+        """Whether a limit or a budget of ours refused it: a provider's own 429 comes of an attempt."""
+        return self.error in LIMITS and not self.attempts
+
+    @property
+    def fallbacks(self) -> int:
+        """How many attempts failed of a request that was answered all the same."""
+        return 0 if self.error else len(self.failed)
+
+    @property
+    def retries(self) -> int:
+        return max(self.attempts - 1, 0)
+
+    @property
     def ttft_ms(self) -> float | None:
         return None if self.first_event_s is None else (self.first_event_s - self.started_s) * 1000
 
@@ -78,5 +100,5 @@ class RequestRecord:
 _OF_AN_ATTEMPT = (
     *("deployment", "provider", "upstream_model", "prices", "error", "broken", "finish", "upstream_s", "first_event_s"),
     *("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "images", "audio_seconds", "characters"),
-    *("used", "cost_micro_usd", "dropped", "emulated"),
+    *("used", "cost_micro_usd", "dropped", "emulated", "translate_s"),
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pllm.core.clock import Clock
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.jsontext import dumps
+from pllm.core.principal import Principal
 from pllm.core.record import RequestRecord
 from pllm.edge import errors
 from pllm.edge.auth import Authenticator
@@ -17,8 +18,9 @@ from pllm.edge.media import PATHS, Media
 from pllm.edge.models import Models
 from pllm.edge.responses import Responses
 from pllm.pipeline import Pipeline
+from pllm.telemetry.emf import emf_line
 from pllm.telemetry.log import Emit, crash_site
-from pllm.telemetry.request_line import emf_line, log_line
+from pllm.telemetry.request_line import log_line
 
 # Left to the platform's hard limit: enough to cancel the upstream, say so to the client and settle.
 _RESERVE_S = 1.5
@@ -57,7 +59,8 @@ def routes(models: Models, pipeline: Pipeline, responses: Responses) -> Routes:
 @dataclass(frozen=True)
 class Edge:
     """What the application is built from. `missing` is what /ready names: empty when requests can be served. `settle`: what
-    is left to be done after a client's last byte, before the invocation may end."""
+    is left to be done after a client's last byte, before the invocation may end. `count`: told of every request that is over,
+    before that."""
 
     routes: Routes
     authenticator: Authenticator
@@ -67,6 +70,7 @@ class Edge:
     function: str = "gateway"
     missing: tuple[str, ...] = ()
     settle: Callable[[], Awaitable[None]] | None = None
+    count: Callable[[RequestRecord], None] | None = None
 
 
 class Gateway:
@@ -100,12 +104,19 @@ class Gateway:
         if path in ("/health", "/ready"):
             await self._health(path, sent, record)
             return
-        principal = await self._edge.authenticator.authenticate(request)
-        record.principal = principal.id
+        principal = await self._authenticated(request, record)
+        record.principal, record.team = principal.id, principal.team or ""
         record.endpoint, endpoint = self._find(path, request.method)
         if not principal.may_call(request.method, path):
             raise GatewayError(ErrorKind.PERMISSION, f"This key may not call {request.method} {path}.")
         await endpoint(Exchange(request, path, sent, record, principal, deadline_s))
+
+    async def _authenticated(self, request: HttpRequest, record: RequestRecord) -> Principal:
+        asked_s = self._edge.clock.monotonic_s()
+        try:
+            return await self._edge.authenticator.authenticate(request)
+        finally:
+            record.auth_s = self._edge.clock.monotonic_s() - asked_s
 
     def _find(self, path: str, method: str) -> tuple[str, Endpoint]:
         known = self._edge.routes
@@ -160,6 +171,8 @@ class Gateway:
         now_ms = int(self._edge.clock.wall_s() * 1000)
         self._edge.emit(emf_line(record, self._edge.function, now_ms))
         self._edge.emit(log_line(record, now_ms))
+        if self._edge.count is not None:
+            self._edge.count(record)
 
     async def _settle(self, record: RequestRecord) -> None:
         if self._edge.settle is None:

@@ -5,8 +5,8 @@ from typing import Any
 from pllm.core.breaker import Breaker, Circuit, Move
 from pllm.core.clock import Clock
 from pllm.core.errors import ErrorKind
+from pllm.telemetry.emf import NAMESPACE
 from pllm.telemetry.log import Emit
-from pllm.telemetry.request_line import NAMESPACE
 
 _SAID = {
     Move.TRIP: "breaker opened",

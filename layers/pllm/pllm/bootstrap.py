@@ -19,9 +19,7 @@ from pllm.core.config.schema import Router
 from pllm.core.plan import RoutingPolicy
 from pllm.core.rota import Rota
 from pllm.core.routing import Catalogue
-from pllm.core.secret import Secret
 from pllm.edge.app import Edge, Gateway, routes
-from pllm.edge.auth import Authenticator
 from pllm.edge.generation import Generation
 from pllm.edge.models import Models
 from pllm.edge.responses import Responses
@@ -40,7 +38,7 @@ from pllm.providers.registry import Registry
 from pllm.providers.sigv4 import Scope, sign
 from pllm.providers.transport import AiohttpTransport
 from pllm.providers.vertex import GeminiApiProvider, VertexProvider
-from pllm.startup import Outside, Settings, begin, variables_of
+from pllm.startup import Outside, Settings, begin
 from pllm.state.answers import StoredAnswers
 from pllm.state.guard import GuardedStore
 from pllm.state.health import Health
@@ -144,14 +142,11 @@ def application(lasting: Lasting, compiled: CompiledConfig, variables: Mapping[s
     return Gateway(edge)
 
 
-def admin(environment: Mapping[str, str] = os.environ, emit: Emit = emit_to_stdout) -> Gateway:
-    """The control plane. It answers /health and /ready; everything else is refused until it is there."""
-    clock = SystemClock()
-    settings = Settings.of(environment)
-    master_key = variables_of(environment, settings, clock).get("PLLM_MASTER_KEY")
-    only_master = Authenticator(Secret(master_key) if master_key else None)
-    missing = () if master_key else ("a master key",)
-    return Gateway(Edge({}, only_master, clock, lambda: uuid4().hex, emit, settings.function, missing))
+def admin(environment: Mapping[str, str] = os.environ, emit: Emit = emit_to_stdout) -> App:
+    """The control plane. Raises as `gateway` does."""
+    from pllm.control_plane import control_plane  # FastAPI and what it needs: not for the data plane's cold start
+
+    return control_plane(environment, read_models(Settings.of(environment).catalogue), SystemClock(), emit)
 
 
 def read_models(front: str | None) -> ModelCatalogue:

@@ -1,0 +1,57 @@
+"""/api/admin/config: the configuration in use, and a check of one that is not."""
+
+import asyncio
+from collections.abc import Iterable
+
+from fastapi import APIRouter
+
+from pllm.admin.schemas import CheckView, ConfigText, ConfigView, ProblemView
+from pllm.admin.services import Serving
+from pllm.core.config import ConfigError, ConfigProblem, etag_of
+from pllm.core.config.problem import dotted
+
+router = APIRouter(prefix="/api/admin/config", tags=["config"])
+
+
+@router.get("", summary="Look at the configuration in use")
+async def get_config(at: Serving) -> ConfigView:
+    running = at.running
+    return ConfigView(
+        version=running.version,
+        etag=running.etag,
+        source=running.source,
+        models=len(running.catalogue.models),
+        deployments=sum(len(deployments) for deployments in running.catalogue.models.values()),
+        warnings=problems_of(running.warnings),
+    )
+
+
+@router.post("/check", summary="Check a configuration: everything that is wrong with it, and where")
+async def check_config(body: ConfigText) -> CheckView:
+    # A large one takes a second: other requests of this environment are not held up by it.
+    return await asyncio.to_thread(checked, body.text, body.filename)
+
+
+def checked(text: str, filename: str) -> CheckView:
+    from pllm.core.config.loader import load  # YAML: most requests need none
+
+    try:
+        loaded = load(text, filename)
+    except ConfigError as error:
+        return CheckView(valid=False, etag=None, problems=problems_of(error.problems))
+    return CheckView(valid=True, etag=etag_of(loaded.config), problems=problems_of(loaded.warnings))
+
+
+def problems_of(problems: Iterable[ConfigProblem]) -> list[ProblemView]:
+    return [
+        ProblemView(
+            file=one.file,
+            line=one.line,
+            column=one.column,
+            path=dotted(one.path),
+            severity=one.severity,
+            message=one.message,
+            suggestion=one.suggestion,
+        )
+        for one in problems
+    ]

@@ -1,0 +1,90 @@
+"""What the control plane works with, and how an endpoint gets at it."""
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+
+from pllm.core.clock import Clock
+from pllm.core.config.problem import ConfigProblem
+from pllm.core.config.schema import Config
+from pllm.core.errors import ErrorKind, GatewayError
+from pllm.core.principal import Principal
+from pllm.core.routing import Catalogue
+from pllm.core.secret import Secret
+from pllm.state.audit import AuditLog
+from pllm.state.keys import Keys
+from pllm.state.teams import Teams
+from pllm.telemetry.log import Emit
+
+Scope = MutableMapping[str, Any]
+Authenticate = Callable[[Scope], Awaitable[Principal]]
+"""Who sent the request with this ASGI scope. Raises GatewayError."""
+
+PRINCIPAL = "pllm.principal"
+"""Where the doorman leaves the principal in the ASGI scope."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is in the table."""
+
+    keys: Keys
+    teams: Teams
+    audit: AuditLog
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The configuration that is in use: `version` is the table's number for it, 0 for the deployed one."""
+
+    config: Config
+    catalogue: Catalogue
+    etag: str
+    source: str
+    version: int = 0
+    warnings: tuple[ConfigProblem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AdminServices:
+    """`kept` is None where there is no table. `missing` is what /ready names."""
+
+    authenticate: Authenticate
+    running: Running
+    clock: Clock
+    new_id: Callable[[], str]
+    emit: Emit
+    kept: Kept | None = None
+    scrape_token: Secret | None = None
+    missing: tuple[str, ...] = ()
+
+
+def services(request: Request) -> AdminServices:
+    found: AdminServices = request.app.state.services
+    return found
+
+
+def kept(request: Request) -> Kept:
+    """Raises UNAVAILABLE where there is no table."""
+    found = services(request).kept
+    if found is None:
+        raise GatewayError(ErrorKind.UNAVAILABLE, "This deployment has no table (PLLM_TABLE): keys and teams need one.")
+    return found
+
+
+def principal(request: Request) -> Principal:
+    found: Principal = request.scope[PRINCIPAL]
+    return found
+
+
+Serving = Annotated[AdminServices, Depends(services)]
+Table = Annotated[Kept, Depends(kept)]
+Who = Annotated[Principal, Depends(principal)]
+
+ERRORS: Mapping[int | str, Mapping[str, Any]] = {
+    "4XX": {"description": "Refused: the credential (401), its role (403), the request (400, 404, 409, 413)."},
+    "5XX": {"description": "The table cannot be asked now (503), or the gateway failed (500)."},
+}
+"""For every endpoint's description."""

@@ -1,0 +1,130 @@
+"""Builds the control plane. Imported by its function alone: FastAPI is not for the data plane's cold start."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from random import SystemRandom
+from secrets import token_bytes
+from uuid import uuid4
+
+from pllm.admin.app import admin_app
+from pllm.admin.services import AdminServices, Kept, Running, Scope
+from pllm.core.catalogue import ModelCatalogue
+from pllm.core.clock import Clock
+from pllm.core.config import CompiledConfig, resolve
+from pllm.core.principal import Principal
+from pllm.core.secret import Secret
+from pllm.edge.auth import Authenticator
+from pllm.edge.http import HttpRequest, Message
+from pllm.identity import Known, authenticator
+from pllm.live import App, LiveGateway, Parts
+from pllm.providers.aws_credentials import AwsCredentialSource
+from pllm.providers.deployments import build
+from pllm.providers.registry import Registry
+from pllm.providers.transport import AiohttpTransport
+from pllm.startup import Outside, Settings, begin
+from pllm.state.audit import AuditLog
+from pllm.state.changes import Changes
+from pllm.state.gate import Gates
+from pllm.state.key_reader import KeyReader
+from pllm.state.keys import Keys, KeyTools
+from pllm.state.store import TransactionalStore
+from pllm.state.table import DynamoStore, connect
+from pllm.state.teams import Teams
+from pllm.telemetry.log import Emit
+
+# An administrator waits rather than not know whether a change was made.
+_READ_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True)
+class LastingAdmin:
+    """What an environment keeps while configurations come and go."""
+
+    clock: Clock
+    emit: Emit
+    registry: Registry
+    models: ModelCatalogue
+    store: DynamoStore | None
+    kept: Kept | None
+    known: Known
+
+
+def control_plane(environment: Mapping[str, str], models: ModelCatalogue, clock: Clock, emit: Emit) -> App:
+    """Raises ConfigError, OSError and GatewayError, as the data plane does."""
+    settings = Settings.of(environment)
+    start = begin(environment, settings, clock)
+    transport = AiohttpTransport(clock)
+    store = _store(settings)
+    reader = KeyReader(store, clock, SystemRandom()) if store is not None else None
+    lasting = LastingAdmin(
+        clock,
+        emit,
+        Registry(),
+        models,
+        store,
+        kept(store, clock, emit) if store is not None else None,
+        Known(reader, transport.simple, clock, emit),
+    )
+    if store is None:
+        return application(lasting, start.deployed, start.variables, 0)
+    credentials = AwsCredentialSource(environment, clock, transport.simple)
+    outside = Outside(environment, settings, clock, transport.simple, credentials)
+    parts = Parts(start.deployed, partial(application, lasting), outside.variables, store, clock, emit)
+    return LiveGateway(parts, start.variables, start.first)
+
+
+def application(lasting: LastingAdmin, compiled: CompiledConfig, variables: Mapping[str, str], version: int) -> App:
+    """The control plane of one configuration. Raises ConfigError."""
+    resolved = resolve(compiled.config, variables.get, compiled.source)
+    config = resolved.config
+    today = time.strftime("%Y-%m-%d", time.gmtime(lasting.clock.wall_s()))
+    built = build(config, lasting.registry, variables, partial(lasting.models.profile_of, today=today))
+    master_key = config.auth.master_key or variables.get("PLLM_MASTER_KEY")
+    token = config.auth.scrape_token
+    services = AdminServices(
+        authenticate=partial(_authenticate, authenticator(config, master_key, version, lasting.known)),
+        running=Running(
+            config,
+            built.catalogue,
+            compiled.etag,
+            compiled.source,
+            version,
+            (*compiled.warnings, *resolved.warnings),
+        ),
+        clock=lasting.clock,
+        new_id=lambda: uuid4().hex,
+        emit=lasting.emit,
+        kept=lasting.kept,
+        scrape_token=Secret(token) if token else None,
+        missing=() if master_key else ("a master key",),
+    )
+    return admin_app(services)
+
+
+def kept(store: TransactionalStore, clock: Clock, emit: Emit) -> Kept:
+    """Keys, teams and their audit log in a table."""
+    changes = Changes(store, clock, token_bytes)
+    warn = partial(_warn, emit)
+    keys = Keys(KeyTools(store, clock, changes, token_bytes, Gates(store, clock, SystemRandom()), warn))
+    return Kept(keys, Teams(store, clock, changes), AuditLog(store))
+
+
+def _warn(emit: Emit, words: str) -> None:
+    emit({"level": "WARN", "message": "keys", "warning": words})
+
+
+async def _authenticate(authenticator: Authenticator, scope: Scope) -> Principal:
+    return await authenticator.authenticate(HttpRequest(scope, _no_body))
+
+
+async def _no_body() -> Message:
+    raise RuntimeError("a credential is never in the body")
+
+
+def _store(settings: Settings) -> DynamoStore | None:
+    if settings.table is None:
+        return None
+    client = partial(connect, settings.region, settings.dynamodb_endpoint, read_timeout_s=_READ_TIMEOUT_S)
+    return DynamoStore(client, settings.table)

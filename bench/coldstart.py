@@ -19,7 +19,7 @@ from bench.processes import KEY, ROOT, Bench
 from tests.runtime.support.emulator import emulated, find_emulator
 from tests.runtime.support.events import make_rest_event
 
-_INIT = "import lambda_stream.runtime, handler"
+_INIT = "import gc; gc.disable(); import lambda_stream.runtime, handler"  # as `python -m lambda_stream` does
 
 _STEPS: Mapping[str, str] = {
     "nothing": "pass",

@@ -25,7 +25,8 @@ _TEXT = json.dumps(ARGUMENTS)
 
 @dataclass(frozen=True)
 class Dialect:
-    """`events`: the stream, cut where the provider cuts it. `reports`: ways in which it says inside a stream that it failed."""
+    """`events`: the stream, cut where the provider cuts it. `reports`: ways in which it says inside a stream that it failed.
+    `error`: the body of a 429."""
 
     name: str
     where: Mapping[str, Any]
@@ -100,7 +101,7 @@ CHAT = Dialect(
     {"error object": event({"error": {"message": "boom", "type": "server_error", "code": None, "param": None}})},
     {"half a JSON": b'data: {"choices": [{"ind\n\n', "a page": b"data: <html>502</html>\n\n"},
     base="{}/v1",
-    error={"error": {"message": "boom", "type": "server_error", "code": None, "param": None}},
+    error={"error": {"message": "boom", "type": "requests", "code": "rate_limit_exceeded", "param": None}},
 )
 
 # --- Anthropic Messages -------------------------------------------------------------------------------------------
@@ -153,7 +154,7 @@ MESSAGES = Dialect(
     {"error event": b"event: error\n" + event({"type": "error", "error": {"type": "overloaded_error", "message": "boom"}})},
     {"half a JSON": b'event: ping\ndata: {"type": "content_bl\n\n', "a page": b"data: <html>502</html>\n\n"},
     base="{}/v1",
-    error={"type": "error", "error": {"type": "api_error", "message": "boom"}},
+    error={"type": "error", "error": {"type": "rate_limit_error", "message": "boom"}},
 )
 
 # --- Bedrock Converse ---------------------------------------------------------------------------------------------
@@ -227,7 +228,7 @@ GEMINI = Dialect(
     {"error object": event({"error": {"code": 503, "message": "boom", "status": "UNAVAILABLE"}})},
     {"half a JSON": b'data: {"candidates": [{"con\n\n', "a page": b"data: <html>502</html>\n\n"},
     base="{}/v1beta",
-    error={"error": {"code": 500, "message": "boom", "status": "INTERNAL"}},
+    error={"error": {"code": 429, "message": "boom", "status": "RESOURCE_EXHAUSTED"}},
 )
 
 # --- Claude on Vertex AI ------------------------------------------------------------------------------------------

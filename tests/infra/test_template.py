@@ -45,7 +45,18 @@ def statements(template: Template, role: str) -> Iterator[tuple[str, dict[str, A
     for policy in properties(template, role)["Policies"]:
         chosen = policy["Fn::If"][1] if "Fn::If" in policy else policy
         for statement in chosen["PolicyDocument"]["Statement"]:
-            yield chosen["PolicyName"], statement
+            for branch in branches(statement):
+                yield chosen["PolicyName"], branch
+
+
+def branches(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What an element of a list may become."""
+    if "Fn::If" in value:
+        _, *choices = value["Fn::If"]
+        for choice in choices:
+            yield from branches(choice)
+    elif value != {"Ref": "AWS::NoValue"}:
+        yield value
 
 
 def as_list(value: Any) -> list[Any]:
@@ -183,6 +194,55 @@ def test_bedrock_can_be_switched_off_and_is_for_the_data_plane_only(template: Te
     [statement] = [statement for policy, statement in statements(template, "GatewayRole") if policy == "bedrock"]
     kinds = [re.sub(r"\$\{[^}]*\}", "", resource["Fn::Sub"]).split(":", 5)[5] for resource in statement["Resource"]]
     assert kinds == ["foundation-model/*", "inference-profile/*", "application-inference-profile/*"]
+
+
+@pytest.mark.parametrize("role", ["GatewayRole", "AdminRole"])
+def test_a_configuration_elsewhere_may_be_read_there_and_nowhere_else(template: Template, role: str) -> None:
+    [(condition, policy)] = [
+        (policy["Fn::If"][0], policy["Fn::If"][1])
+        for policy in properties(template, role)["Policies"]
+        if "Fn::If" in policy and policy["Fn::If"][1]["PolicyName"] == "config"
+    ]
+    source, key = policy["PolicyDocument"]["Statement"]
+    assert (condition, source["Fn::If"][0], key["Fn::If"][0]) == ("ConfigElsewhere", "ConfigInS3", "ConfigEncrypted")
+    assert source["Fn::If"][2]["Fn::If"][0] == "ConfigInSsm"
+    found = dict(zip(("s3", "ssm", "appconfig", "key"), [*branches(source), *branches(key)], strict=True))
+    assert {name: statement["Action"] for name, statement in found.items()} == {
+        "s3": "s3:GetObject",
+        "ssm": "ssm:GetParameter",
+        "appconfig": ["appconfig:StartConfigurationSession", "appconfig:GetLatestConfiguration"],
+        "key": "kms:Decrypt",
+    }
+    assert found["s3"]["Resource"]["Fn::Sub"].endswith(":s3:::${ConfigLocation}")
+    assert found["ssm"]["Resource"]["Fn::Sub"].endswith(":parameter/${ConfigLocation}")
+    assert found["key"]["Resource"] == {"Ref": "ConfigKeyArn"}
+    pattern, parts = found["appconfig"]["Resource"]["Fn::Sub"]
+    assert pattern.endswith(":application/${App}/environment/${Env}/configuration/${Profile}")
+    location = "a1b2c3d/e4f5a6b/c7d8e9f"
+    assert [part_of(parts[name], location) for name in ("App", "Env", "Profile")] == location.split("/")
+    assert part_of(parts["Profile"], "bucket") == ""
+
+
+def part_of(expression: Any, location: str) -> str:
+    """The value of Select, Split and Sub over the location."""
+    index, split = expression["Fn::Select"]
+    separator, joined = split["Fn::Split"]
+    return str(str(joined["Fn::Sub"]).replace("${ConfigLocation}", location).split(separator)[index])
+
+
+def test_the_sources_of_the_configuration_are_those_that_the_functions_know(template: Template) -> None:
+    from pllm.providers.config_sources import SCHEMES
+
+    sources = template["Parameters"]["ConfigSource"]["AllowedValues"]
+    assert sorted(f"{source}://" for source in sources if source != "packaged") == sorted(SCHEMES)
+    chosen = template["Globals"]["Function"]["Environment"]["Variables"]["PLLM_CONFIG"]["Fn::If"]
+    assert chosen == ["ConfigElsewhere", {"Fn::Sub": "${ConfigSource}://${ConfigLocation}"}, "/opt/config/config.json"]
+    location = re.compile(template["Parameters"]["ConfigLocation"]["AllowedPattern"])
+    assert all(location.fullmatch(text) for text in ("bucket/a b/c.yaml", "pllm", "pllm/prod/config", "a/b/c"))
+    assert not any(location.fullmatch(text) for text in ("", "/pllm/config", "bucket/*", "bucket/config?.yaml", "*"))
+    assert {"Fn::Not": [{"Fn::Equals": [{"Ref": "ConfigLocation"}, template["Parameters"]["ConfigLocation"]["Default"]]}]} in [
+        assertion["Assert"] for assertion in template["Rules"]["ConfigSourceNeedsALocation"]["Assertions"]
+    ]
 
 
 def test_the_table_outlives_the_stack_and_can_be_restored(template: Template) -> None:

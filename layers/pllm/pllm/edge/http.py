@@ -33,7 +33,9 @@ class HttpRequest:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.caller_arn = _caller_arn(scope)
+        self.query_string: bytes = scope.get("query_string", b"")
         self._receive = receive
+        self._body: bytes | None = None
         self._headers: dict[str, list[str]] = {}
         for name, value in scope["headers"]:
             self._headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
@@ -46,7 +48,12 @@ class HttpRequest:
         return self._headers.get(name, [])
 
     async def body(self) -> bytes:
-        """The whole body. Raises TOO_LARGE, before reading it where Content-Length tells."""
+        """The whole body, however often it is asked for. Raises TOO_LARGE, before reading it where Content-Length tells."""
+        if self._body is None:
+            self._body = await self._read()
+        return self._body
+
+    async def _read(self) -> bytes:
         declared = self.header("content-length") or ""
         if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
             raise _too_large()

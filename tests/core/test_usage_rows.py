@@ -1,0 +1,131 @@
+"""Sums of usage: what a request is counted as, and that its cost can be worked out again."""
+
+from dataclasses import fields, replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pllm.core.pricing import Counts, cost_micro_usd, is_long
+from pllm.core.profile import Prices
+from pllm.core.record import RequestRecord
+from pllm.core.usage_rows import (
+    ATTRIBUTES,
+    LONG,
+    Account,
+    Amounts,
+    account_of,
+    amounts_of,
+    attributes,
+    read_amounts,
+    total,
+)
+
+PRICES = Prices(
+    input=150_000,
+    output=600_000,
+    cache_read=75_000,
+    cache_write_5m=187_500,
+    cache_write_1h=300_000,
+    reasoning=600_000,
+    audio_input=1_000_000,
+    audio_output=2_000_000,
+    image_input=300_000,
+    long_context_over=900,
+    long_input=300_000,
+    long_output=900_000,
+    long_cache_read=150_000,
+    long_cache_write_5m=375_000,
+    long_cache_write_1h=600_000,
+    version="2026-11-22",
+)
+SMALL = st.integers(0, 400)
+AMOUNTS = st.builds(Amounts, *(st.integers(0, 10**9) for _ in fields(Amounts)))
+
+
+@st.composite
+def used(draw: st.DrawFn) -> Counts:
+    audio_in, image_in = draw(SMALL), draw(SMALL)
+    thought, spoken = draw(SMALL), draw(SMALL)
+    return Counts(
+        input=draw(SMALL) + audio_in + image_in,
+        cache_read=draw(SMALL),
+        cache_write_5m=draw(SMALL),
+        cache_write_1h=draw(SMALL),
+        output=draw(SMALL) + thought + spoken,
+        reasoning=thought,
+        audio_input=audio_in,
+        audio_output=spoken,
+        image_input=image_in,
+    )
+
+
+def record(counts: Counts | None = None, **changes: object) -> RequestRecord:
+    made = RequestRecord("r", "chat", 10.0, model="m", principal="k", team="t", deployment="d", prices=PRICES, ended_s=10.5)
+    if counts is not None:
+        made.used = counts
+        made.prompt_tokens = counts.input + counts.cache_read + counts.cache_write_5m + counts.cache_write_1h
+        made.completion_tokens, made.cached_tokens = counts.output, counts.cache_read
+        made.reasoning_tokens = counts.reasoning
+        made.cost_micro_usd = cost_micro_usd(counts, PRICES)
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
+
+
+@given(st.lists(used(), min_size=1, max_size=12))
+def test_the_cost_of_a_row_can_be_worked_out_again_to_a_micro_dollar_a_request(requests: list[Counts]) -> None:
+    rows: dict[Account, Amounts] = {}
+    for one in map(record, requests):
+        account = account_of(one)
+        assert account is not None
+        rows[account] = rows.get(account, Amounts()) + amounts_of(one)
+    for account, amounts in rows.items():
+        assert account.prices in ("2026-11-22", "2026-11-22" + LONG)
+        counts = amounts.counts()
+        # The row's own prompt is long even where no request's was: the tariff is the one its name says.
+        tariff = PRICES if account.prices.endswith(LONG) == is_long(counts, PRICES) else replace(PRICES, long_context_over=None)
+        again = cost_micro_usd(counts, tariff)
+        assert again is not None
+        assert again <= amounts.cost_micro_usd < again + amounts.requests
+
+
+@given(st.lists(AMOUNTS, max_size=5))
+def test_what_is_added_in_the_table_is_read_as_the_sum(many: list[Amounts]) -> None:
+    item: dict[str, int] = {}
+    for amounts in many:
+        for name, number in attributes(amounts).items():
+            item[name] = item.get(name, 0) + number
+    assert read_amounts(item) == total(many)
+
+
+def test_every_amount_has_an_attribute_of_its_own() -> None:
+    assert set(ATTRIBUTES) == {field.name for field in fields(Amounts)}
+    assert len(set(ATTRIBUTES.values())) == len(ATTRIBUTES)
+    assert attributes(Amounts(requests=1)) == {"n": 1}
+    assert len(attributes(Amounts(requests=1), zeros=True)) == len(ATTRIBUTES)
+
+
+def test_a_request_that_failed_is_counted_as_an_error_of_whom_it_reached() -> None:
+    failed = record(error="upstream_error")
+    assert account_of(failed) == Account("k", "m", "d", "t", "2026-11-22")
+    assert amounts_of(failed) == Amounts(requests=1, errors=1, latency_ms=500)
+
+
+def test_an_answer_without_a_price_is_told_apart_from_a_free_one() -> None:
+    assert amounts_of(record(Counts(output=5), cost_micro_usd=None)).unpriced == 1
+    assert amounts_of(record(Counts(output=5), cost_micro_usd=0)).unpriced == 0
+    assert amounts_of(record()).unpriced == 0
+
+
+def test_units_without_tokens_are_counted_too() -> None:
+    amounts = amounts_of(record(Counts(images=2), images=2, audio_seconds=1.2341, characters=7))
+    assert (amounts.images, amounts.audio_ms, amounts.characters) == (2, 1235, 7)
+
+
+def test_a_request_for_no_model_or_of_nobody_has_no_usage() -> None:
+    assert account_of(record(model="")) is None
+    assert account_of(record(principal="")) is None
+
+
+def test_a_request_that_no_deployment_was_asked_for_names_neither_one_nor_its_prices() -> None:
+    assert account_of(record(deployment="")) == Account("k", "m", "", "t", "")

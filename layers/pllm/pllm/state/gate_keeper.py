@@ -4,6 +4,8 @@ It remembers what it saw, spends leases, refuses on its own what the table would
 that does not answer. All of that is guarded by one lock; no lock is held while the table is asked.
 """
 
+import asyncio
+from contextlib import suppress
 from threading import Lock
 
 from pllm.core.clock import Clock
@@ -20,6 +22,10 @@ from pllm.state.store import Applied, Refused, StateError, Store, Update
 
 # A cold environment may have to learn the image, move two epochs and change a limit; the rest is for races.
 _ATTEMPTS = 6
+# More requests at once than a lease has permits: those that got none fetch for themselves in the end.
+_WAITS = 3
+
+_Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 
 
 class Gatekeeper:
@@ -34,7 +40,7 @@ class Gatekeeper:
         self._lock = Lock()
         self._memory = GateMemory()
         self._leases = Leases()
-        self._fetching: dict[str, int] = {}
+        self._fetching: dict[str, list[_Waiter]] = {}
 
     # --- Admitting -------------------------------------------------------------------------------------------------
 
@@ -42,7 +48,8 @@ class Gatekeeper:
         """Admission by one gate. Every write that is refused teaches the next one."""
         image = self._image(limits.scope)
         absent = told = False
-        for _ in range(_ATTEMPTS):
+        writes = waits = 0
+        while writes < _ATTEMPTS:
             now_s = self._clock.wall_s()
             if image is not None and (leased := self._from_lease(limits, image, need, now_s)) is not None:
                 return leased
@@ -50,6 +57,10 @@ class Gatekeeper:
             if refused is not None:
                 return refused
             permits = self._permits(limits, image, need, now_s)
+            if permits > 1 and waits < _WAITS and await self._fetched_by_another(limits.scope):
+                image, told, waits = self._image(limits.scope), False, waits + 1
+                continue
+            writes += 1
             at = current_epochs(limits, now_s, image)
             write = next_write(Asked(limits, need, now_s, permits), image, absent, at, strict=self._strict)
             result = await self._write(write.update, limits.scope, write.permits, need)
@@ -117,8 +128,7 @@ class Gatekeeper:
         remaining += [here.budget_left // need.micro_usd] if here.budget_limit is not None and need.micro_usd > 0 else []
         with self._lock:
             item_per_s, own_per_s = self._memory.pace(limits.scope)
-            fetching = self._fetching.get(limits.scope, 0)
-        return lease_size(item_per_s, own_per_s, min(remaining), fetching) if remaining else 1
+        return lease_size(item_per_s, own_per_s, min(remaining)) if remaining else 1
 
     async def _admitted(self, limits: GateLimits, need: Reservation, image: GateImage, write: Write) -> Hold:
         bulk = _hold(limits.scope, image.epochs, need, write)
@@ -198,14 +208,25 @@ class Gatekeeper:
         if permits <= 1:
             return await self._send(update, scope, permits, need)
         with self._lock:
-            self._fetching[scope] = self._fetching.get(scope, 0) + 1
+            self._fetching.setdefault(scope, [])
         try:
             return await self._send(update, scope, permits, need)
         finally:
             with self._lock:
-                self._fetching[scope] -= 1
-                if not self._fetching[scope]:
-                    del self._fetching[scope]
+                waiters = self._fetching.pop(scope, [])
+            for loop, arrived in waiters:
+                _wake(loop, arrived)
+
+    async def _fetched_by_another(self, scope: str) -> bool:
+        """Waits for a lease that is under way to this environment; False where there is none."""
+        arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        with self._lock:
+            waiters = self._fetching.get(scope)
+            if waiters is None:
+                return False
+            waiters.append((asyncio.get_running_loop(), arrived))
+        await arrived
+        return True
 
     async def _send(self, update: Update, scope: str, permits: int, need: Reservation | None) -> Applied | Refused:
         try:
@@ -223,6 +244,12 @@ class Gatekeeper:
                 taken = permits if isinstance(result, Applied) else 0
                 self._memory.remember(scope, image, now_s, taken=taken, typical=need)
         return result
+
+
+def _wake(loop: asyncio.AbstractEventLoop, arrived: "asyncio.Future[None]") -> None:
+    """The waiter may be in another thread's loop, may have gone away, and its loop with it."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(lambda: None if arrived.done() else arrived.set_result(None))
 
 
 def _hold(scope: str, at: Epochs, need: Reservation, write: Write) -> Hold:

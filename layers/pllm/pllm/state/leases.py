@@ -20,8 +20,8 @@ _BATCH = 32
 _BATCH_AGE_S = 1.0
 
 
-def lease_size(item_per_s: float, own_per_s: float, remaining: int, fetching: int) -> int:
-    """How many permits to take at once. `remaining`: what the gate would still admit; `fetching`: leases under way here.
+def lease_size(item_per_s: float, own_per_s: float, remaining: int) -> int:
+    """How many permits to take at once. `remaining`: what the gate would still admit.
 
     1 while the gate is not hot; else two seconds' worth, but never so much that the fleet's leases, left unused, could
     cost a quarter of what is left: the last permits of a window go one by one.
@@ -29,7 +29,7 @@ def lease_size(item_per_s: float, own_per_s: float, remaining: int, fetching: in
     if item_per_s < HOT_PER_S or own_per_s <= 0:
         return 1
     fleet = max(item_per_s / own_per_s, 1.0)
-    wanted = min(LARGEST, int(own_per_s * _AHEAD_S)) // (1 + fetching)
+    wanted = min(LARGEST, int(own_per_s * _AHEAD_S))
     return max(min(wanted, int(remaining / (_TAIL * fleet))), 1)
 
 

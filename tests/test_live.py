@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.versions import history_of
 
 from pllm.core.clock import ManualClock
 from pllm.core.config import CompiledConfig, ConfigError, ConfigProblem, compile_config, load_compiled
 from pllm.core.config.loader import load
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.live import LOOK_EVERY_S, STALE_AFTER_S, App, FirstLook, LiveGateway, Parts
-from pllm.state.config_history import ConfigHistory
 from pllm.state.config_version import Pointer, body_key, read_body, read_pointer
 from pllm.state.memory import MemoryStore
 from pllm.state.store import Item, StateError, Update
@@ -60,7 +60,6 @@ class World:
     answers: list[tuple[str, int, str]] = field(default_factory=list)
     variables: dict[str, str] = field(default_factory=lambda: {"KEY": "new"})
     unreadable: bool = False
-    number: int = 0
     hold: asyncio.Event | None = None
 
     def make(self, config: CompiledConfig, variables: Mapping[str, str], version: int) -> App:
@@ -93,18 +92,14 @@ class World:
         return LiveGateway(parts, VARIABLES, first or FirstLook(self.clock.wall_s(), Pointer()))
 
     async def publish(self, name: str) -> int:
-        history = ConfigHistory(self.table, self.clock, self.token)
+        history = history_of(self.table, self.clock)
         published = await history.publish(text(name), expected=(await history.pointer()).version, by="test")
         self.table.reads = 0
         return published.version
 
     async def back(self, version: int) -> None:
-        history = ConfigHistory(self.table, self.clock, self.token)
-        await history.roll_back(version, expected=(await history.pointer()).version)
-
-    def token(self) -> str:
-        self.number += 1
-        return f"t{self.number}"
+        history = history_of(self.table, self.clock)
+        await history.roll_back(version, expected=(await history.pointer()).version, by="test")
 
     async def ask(self, live: LiveGateway) -> tuple[str, int, str]:
         await live({}, None, None)

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 from tests.support.dynamodb import create_table
+from tests.support.versions import history_of
 
 from pllm.bootstrap import gateway
 from pllm.core.clock import ManualClock
@@ -19,7 +20,6 @@ from pllm.core.config.loader import load
 from pllm.core.errors import GatewayError
 from pllm.live import LiveGateway
 from pllm.startup import Settings, begin, variables_of
-from pllm.state.config_history import ConfigHistory
 from pllm.state.table import DynamoStore
 
 KEYS = {"aws_access_key_id": "AKID", "aws_secret_access_key": "secret"}
@@ -57,8 +57,7 @@ def table(endpoint: str, name: str) -> DynamoStore:
 
 async def published(store: DynamoStore, *texts: str) -> None:
     for number, one in enumerate(texts):
-        history = ConfigHistory(store, ManualClock(), lambda number=number: f"{store}{number}"[-36:])  # type: ignore[misc]
-        await history.publish(one, expected=number, by="test")
+        await history_of(store).publish(one, expected=number, by="test")
 
 
 async def models(app: Any) -> list[str]:

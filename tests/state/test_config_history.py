@@ -4,16 +4,16 @@ import asyncio
 import random
 import string
 from collections.abc import AsyncIterator, Iterator, Sequence
-from uuid import uuid4
 
 import pytest
 from tests.support.dynamodb import dynamodb_local
 from tests.support.stores import KINDS, store_of
+from tests.support.versions import history_of
 
-from pllm.core.clock import ManualClock
 from pllm.core.config import ConfigError
+from pllm.core.errors import GatewayError
+from pllm.state.audit import AuditLog
 from pllm.state.config_history import (
-    ConfigHistory,
     Published,
     UnknownVersionError,
     VersionConflictError,
@@ -27,10 +27,6 @@ from pllm.state.store import Rejected, StateError, TransactionalStore, Update, W
 
 def config(name: str, note: str = "") -> str:
     return f"model_list: [{{model_name: {name}, params: {{model: gpt-4}}}}]{note}\n"
-
-
-def history_of(store: TransactionalStore) -> ConfigHistory:
-    return ConfigHistory(store, ManualClock(1_700_000_000.5), lambda: uuid4().hex)
 
 
 @pytest.fixture(scope="module")
@@ -89,12 +85,12 @@ async def test_going_back_keeps_what_was_there_and_never_gives_a_number_again(st
     history = history_of(store)
     for number, name in enumerate("abc"):
         await history.publish(config(name), expected=number, by="x")
-    back = await history.roll_back(1, expected=3)
+    back = await history.roll_back(1, expected=3, by="y")
     assert (back.version, back.last) == (1, 3)
     again = await history.publish(config("d"), expected=1, by="x")
     assert again.version == 4
     assert [note.version for note in await history.versions()] == [4, 3, 2, 1]
-    assert (await history.roll_back(0, expected=4)).version == 0
+    assert (await history.roll_back(0, expected=4, by="y")).version == 0
     assert (await history.publish(config("e"), expected=0, by="x")).version == 5
 
 
@@ -102,7 +98,7 @@ async def test_going_back_to_the_deployed_configuration_where_it_holds_already_s
     store: TransactionalStore,
 ) -> None:
     history = history_of(store)
-    assert await history.roll_back(0, expected=0) == Pointer(0, "", 0)
+    assert await history.roll_back(0, expected=0, by="y") == Pointer(0, "", 0)
     assert (await history.publish(config("a"), expected=0, by="x")).version == 1
 
 
@@ -110,9 +106,9 @@ async def test_going_back_to_what_is_not_there_or_from_what_is_not_current_chang
     history = history_of(store)
     await history.publish(config("a"), expected=0, by="x")
     with pytest.raises(UnknownVersionError):
-        await history.roll_back(2, expected=1)
+        await history.roll_back(2, expected=1, by="y")
     with pytest.raises(VersionConflictError, match="version 1 is in use, not 3: somebody else"):
-        await history.roll_back(0, expected=3)
+        await history.roll_back(0, expected=3, by="y")
     assert (await history.pointer()).version == 1
 
 
@@ -157,7 +153,7 @@ async def test_a_version_that_has_become_invalid_cannot_be_gone_back_to() -> Non
         await history.publish(config("a"), expected=number, by="x")
     await store.update(Update(*body_key(1), set={"text": b"x\x9c+K-*\xce\xcc\xcfS(J-,M-.I\x01\x00$\xb4\x06\x13"}))
     with pytest.raises(ConfigError, match="configuration version 1"):
-        await history.roll_back(1, expected=2)
+        await history.roll_back(1, expected=2, by="y")
     assert (await history.pointer()).version == 2
 
 
@@ -187,13 +183,31 @@ async def test_a_conflict_with_another_transaction_is_tried_again_and_then_told(
     conflict = StateError("conflict", sent=False)
     history = history_of(Flaky(conflict, works=False))
     assert (await history.publish(config("a"), expected=0, by="x")).version == 1
+    with pytest.raises(GatewayError, match="Somebody else"):
+        await history_of(Flaky(*[conflict] * 4, works=False)).publish(config("a"), expected=0, by="x")
+
+
+async def test_every_change_is_in_the_audit_log_with_what_held_before(store: TransactionalStore) -> None:
+    history = history_of(store)
+    await history.publish(config("a"), expected=0, by="x", note="why")
+    await history.roll_back(0, expected=1, by="y")
     with pytest.raises(VersionConflictError):
-        await history_of(Flaky(conflict, conflict, conflict, works=False)).publish(config("a"), expected=0, by="x")
+        await history.roll_back(1, expected=1, by="z")
+    rows = await AuditLog(store).newest(1_700_000_001, most=10)
+    changes = sorted((row.change for row in rows), key=lambda change: change.who)
+    assert [(one.who, one.what, one.target) for one in changes] == [
+        ("x", "config.publish", "config"),
+        ("y", "config.roll_back", "config"),
+    ]
+    assert [(one.before or {}).get("version") for one in changes] == [0, 1]
+    assert [(one.after or {}).get("version") for one in changes] == [1, 0]
+    assert (changes[0].after or {})["note"] == "why"
 
 
 async def test_a_table_that_is_down_is_an_error_and_nothing_else() -> None:
+    down = history_of(Flaky(*[StateError("unreachable", sent=False)] * 4, works=False))
     with pytest.raises(StateError, match="unreachable"):
-        await history_of(Flaky(StateError("unreachable", sent=False), works=False)).publish(config("a"), expected=0, by="x")
+        await down.publish(config("a"), expected=0, by="x")
 
 
 async def test_numbers_that_grew_meanwhile_do_not_stand_in_the_way_when_the_same_version_holds() -> None:
@@ -207,15 +221,13 @@ async def test_numbers_that_grew_meanwhile_do_not_stand_in_the_way_when_the_same
             if not raced:
                 raced.append(1)
                 await history.publish(config("b"), expected=1, by="other")
-                await history.roll_back(1, expected=2)
+                await history.roll_back(1, expected=2, by="y")
             return await store.transact(writes, token)
 
     raced: list[int] = []
     racing = Racing(works=True)
     racing.items = store.items
-    assert (
-        await ConfigHistory(racing, ManualClock(), lambda: f"t{len(raced)}").publish(config("c"), expected=1, by="x")
-    ).version == 3
+    assert (await history_of(racing).publish(config("c"), expected=1, by="x")).version == 3
 
 
 def test_keys_sort_as_numbers() -> None:

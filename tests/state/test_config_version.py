@@ -4,10 +4,9 @@ import zlib
 from dataclasses import replace
 
 import pytest
+from tests.support.versions import history_of
 
-from pllm.core.clock import ManualClock
 from pllm.core.config import ConfigError
-from pllm.state.config_history import ConfigHistory
 from pllm.state.config_version import POINTER, Pointer, body_key, decode_body, read_body, read_pointer, read_text
 from pllm.state.memory import MemoryStore
 from pllm.state.store import Item, StateError, Update
@@ -18,7 +17,7 @@ TEXT = "model_list: [{model_name: m, params: {model: gpt-4}}]\n"
 @pytest.fixture
 async def store() -> MemoryStore:
     store = MemoryStore()
-    await ConfigHistory(store, ManualClock(), lambda: "t").publish(TEXT, expected=0, by="x")
+    await history_of(store).publish(TEXT, expected=0, by="x")
     return store
 
 

@@ -1,12 +1,14 @@
 """Versions of the configuration, made and chosen by administrators. For the control plane: it loads YAML.
 
-A version is written and pointed to in one transaction whose condition is the version that the administrator saw: of two who
-publish at once one is told so. Numbers only grow; going back moves the pointer and keeps what was there.
+A version is written, pointed to and entered into the audit log in one transaction whose condition is the version that the
+administrator saw: of two who publish at once one is told so. Numbers only grow; going back moves the pointer and keeps what
+was there.
 """
 
+import asyncio
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from difflib import unified_diff
 from typing import Any
@@ -16,6 +18,9 @@ from pllm.core.config import Config, ConfigError, ConfigProblem, compile_config,
 from pllm.core.config.loader import LITERAL_CREDENTIAL, LoadedConfig, load
 from pllm.core.config.plain import to_plain
 from pllm.core.config.problem import Path
+from pllm.core.jsontext import JsonObject
+from pllm.state.audit import Change
+from pllm.state.changes import Changes
 from pllm.state.config_version import (
     PARTITION,
     POINTER,
@@ -34,7 +39,6 @@ from pllm.state.store import (
     Condition,
     Expression,
     Item,
-    StateError,
     TransactionalStore,
     Update,
     Write,
@@ -83,12 +87,12 @@ class UnknownVersionError(Exception):
 
 
 class ConfigHistory:
-    """`new_token` gives 1 to 36 characters that were never given before. Every call may raise StateError."""
+    """Every call may raise StateError."""
 
-    def __init__(self, store: TransactionalStore, clock: Clock, new_token: Callable[[], str]) -> None:
+    def __init__(self, store: TransactionalStore, clock: Clock, changes: Changes) -> None:
         self._store = store
         self._clock = clock
-        self._new_token = new_token
+        self._changes = changes
 
     async def pointer(self) -> Pointer:
         return await read_pointer(self._store)
@@ -108,51 +112,42 @@ class ConfigHistory:
     async def publish(self, text: str, *, expected: int, by: str, note: str = "") -> Published:
         """Checks `text`, makes it the next version and points to it. Raises ConfigError with all that is wrong with it, and
         VersionConflictError when `expected` is not the version that holds; what was there goes on to hold then."""
-        loaded = check(text)
+        loaded = await asyncio.to_thread(check, text)
         etag = etag_of(loaded.config)
-        size = len(text)
+        about: dict[str, Expression] = {"etag": etag, "by": by, "at": self._now_ms(), "note": note, "size": len(text)}
 
-        def writes(before: Pointer) -> list[Write]:
-            version = before.last + 1
-            about: dict[str, Expression] = {"etag": etag, "by": by, "at": self._now_ms(), "note": note, "size": size}
-            return [
-                _pointed(before, version, etag, version),
-                Update(*note_key(version), set=about, condition=Absent("PK")),
-                Update(*body_key(version), set=_body(text, loaded, version), condition=Absent("PK")),
+        def step(before: Pointer) -> tuple[Pointer, list[Write]]:
+            after = Pointer(before.last + 1, etag, before.last + 1)
+            body = _body(text, loaded, after.version)
+            return after, [
+                Update(*note_key(after.version), set=about, condition=Absent("PK")),
+                Update(*body_key(after.version), set=body, condition=Absent("PK")),
             ]
 
-        after = await self._move(expected, writes)
-        return Published(after, etag, loaded.warnings)
+        after = await self._move(expected, Change(by, "config.publish", "config", None, {"note": note}), step)
+        return Published(after.version, etag, loaded.warnings)
 
-    async def roll_back(self, version: int, *, expected: int) -> Pointer:
+    async def roll_back(self, version: int, *, expected: int, by: str) -> Pointer:
         """Points to an earlier version, or with 0 to the configuration the functions were deployed with. What has become
         invalid since, by another release's rules, raises ConfigError. Raises UnknownVersionError and VersionConflictError."""
-        etag = "" if version == 0 else etag_of(check(await self.text(version), source_name(version)).config)
-        await self._move(expected, lambda before: [_pointed(before, version, etag, before.last)])
-        return await self.pointer()
+        etag = ""
+        if version:
+            loaded = await asyncio.to_thread(check, await self.text(version), source_name(version))
+            etag = etag_of(loaded.config)
+        change = Change(by, "config.roll_back", "config", None, {})
+        return await self._move(expected, change, lambda before: (Pointer(version, etag, before.last), []))
 
-    async def _move(self, expected: int, writes: Callable[[Pointer], Sequence[Write]]) -> int:
-        """The number the pointer was given room for. Tried again when only the highest number has changed meanwhile."""
+    async def _move(self, expected: int, change: Change, step: Callable[[Pointer], tuple[Pointer, list[Write]]]) -> Pointer:
+        """Where the pointer is after the step. Tried again when only the highest number has changed meanwhile."""
         for _ in range(_ATTEMPTS):
             before = await self.pointer()
             if before.version != expected:
                 raise VersionConflictError(expected, before.version)
-            if await self._transacted(writes(before)):
-                return before.last + 1
-        current = (await self.pointer()).version
-        raise VersionConflictError(expected, current)
-
-    async def _transacted(self, writes: Sequence[Write]) -> bool:
-        """Whether it was done. The token makes a second sending harmless where the first one's answer was lost."""
-        token = self._new_token()
-        try:
-            return await self._store.transact(writes, token) is None
-        except StateError as error:
-            if error.reason == "conflict" and not error.sent:
-                return False
-            if not error.sent:
-                raise
-        return await self._store.transact(writes, token) is None
+            after, writes = step(before)
+            told = replace(change, before=_shown(before), after=_shown(after) | (change.after or {}))
+            if await self._changes.write([_pointed(before, after), *writes], told) is None:
+                return after
+        raise VersionConflictError(expected, (await self.pointer()).version)
 
     def _now_ms(self) -> int:
         return int(self._clock.wall_s() * 1000)
@@ -212,12 +207,17 @@ def _body(text: str, loaded: LoadedConfig, version: int) -> dict[str, bytes]:
     return body
 
 
-def _pointed(before: Pointer, version: int, etag: str, last: int) -> Update:
+def _pointed(before: Pointer, after: Pointer) -> Update:
     """The pointer moved, if it stands where it was seen."""
     unmoved: Condition = AllOf((Compare("version", "=", before.version), Compare("last", "=", before.last)))
     if before == Pointer():  # nobody has ever moved it, or only from 0 to 0
         unmoved = AnyOf((Absent("version"), unmoved))
-    return Update(*POINTER, set={"version": version, "etag": etag, "last": last}, condition=unmoved)
+    return Update(*POINTER, set={"version": after.version, "etag": after.etag, "last": after.last}, condition=unmoved)
+
+
+def _shown(pointer: Pointer) -> JsonObject:
+    """For the audit log."""
+    return {"version": pointer.version, "etag": pointer.etag}
 
 
 def _note(item: Item) -> VersionNote:

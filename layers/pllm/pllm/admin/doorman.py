@@ -49,7 +49,7 @@ class Doorman:
             self._services.emit(
                 {"level": "ERROR", "message": "unhandled", "at": crash_site(error), "request_id": record.request_id}
             )
-            await answer.refuse(GatewayError(ErrorKind.INTERNAL, "The control plane failed."))
+            await answer.refuse(failed())
         finally:
             record.ended_s = self._services.clock.monotonic_s()
             self._services.emit(log_line(record, int(self._services.clock.wall_s() * 1000)))
@@ -119,6 +119,7 @@ class _Answer:
         self._send = send
         self._record = record
         self._started = False
+        self._complete = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -129,10 +130,13 @@ class _Answer:
                 headers.append((b"cache-control", b"no-store"))
             message = {**message, "headers": [*headers, (b"x-content-type-options", b"nosniff")]}
         await self._send(message)
+        self._complete = message["type"] == "http.response.body" and not message.get("more_body", False)
 
     async def refuse(self, error: GatewayError) -> None:
-        """The error as JSON, unless an answer has begun: then the server shows that it is broken."""
+        """The error as JSON, unless it was answered already; an answer that stopped midway is shown to be broken."""
         self._record.error = error.kind.value
+        if self._complete:
+            return
         if self._started:
             raise error
         body = error_body(error)
@@ -145,3 +149,7 @@ class _Answer:
 def error_headers(error: GatewayError) -> Mapping[str, str]:
     headers = {"www-authenticate": "Bearer"} if error.status == 401 else {}
     return headers | ({"retry-after": f"{error.retry_after_s:.0f}"} if error.retry_after_s is not None else {})
+
+
+def failed() -> GatewayError:
+    return GatewayError(ErrorKind.INTERNAL, "The control plane failed.")

@@ -1,0 +1,97 @@
+"""The control plane built by hand around a table, with its clock and log lines in the test's hands."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import httpx2
+from tests.support.door import MASTER_KEY
+from tests.support.key_service import KeyService, key_service
+
+from pllm.admin.app import admin_app
+from pllm.admin.services import AdminServices, Kept, Running, Scope
+from pllm.core.config import etag_of
+from pllm.core.config.loader import LoadedConfig, load
+from pllm.core.deployment import Deployment
+from pllm.core.principal import Principal
+from pllm.core.routing import Catalogue
+from pllm.core.secret import Secret
+from pllm.edge.auth import Authenticator, Identities
+from pllm.edge.http import HttpRequest
+from pllm.state.key_reader import KeyReader
+from pllm.state.memory import MemoryStore
+from pllm.state.store import TransactionalStore
+
+SCRAPE_TOKEN = "scrape-me"
+
+CONFIG = """
+model_list:
+  - {model_name: gpt-4o, params: {model: gpt-4o, api_key: "${OPENAI_API_KEY}"}, rpm: 100, tags: [fast]}
+  - {model_name: claude, params: {model: anthropic/claude, api_key: "${ANTHROPIC_API_KEY}"}}
+model_aliases: {best: [gpt-4o, claude]}
+routes:
+  - {slug: smart, models: [{model_name: gpt-4o, weight: 3}, claude], fallback_models: [claude]}
+router: {retries: 3, fallbacks: {gpt-4o: [claude]}}
+"""
+
+
+@dataclass
+class Control:
+    """`client` has the master key."""
+
+    client: httpx2.AsyncClient
+    service: KeyService
+    lines: list[dict[str, Any]]
+
+    async def asked(self, method: str, path: str, key: str = MASTER_KEY, **options: Any) -> httpx2.Response:
+        headers = {"authorization": f"Bearer {key}"} if key else {"authorization": ""}
+        return await self.client.request(method, path, headers=headers, **options)
+
+    async def done(self, method: str, path: str, **options: Any) -> Any:
+        """The JSON of an answer that must be a success."""
+        response = await self.asked(method, path, **options)
+        assert response.is_success, response.text
+        return response.json()
+
+    async def refused(self, method: str, path: str, **options: Any) -> tuple[int, str | None, str]:
+        """(status, param, message) of an answer that must be an error in OpenAI's shape."""
+        response = await self.asked(method, path, **options)
+        error = response.json()["error"]
+        assert set(error) == {"message", "type", "param", "code"}
+        return response.status_code, error["param"], error["message"]
+
+
+def running() -> Running:
+    loaded: LoadedConfig = load(CONFIG)
+    key = Secret("sk-upstream-secret")
+    deployment = Deployment("gpt-4o@openai/gpt-4o", "gpt-4o", "openai", "gpt-4o", api_key=key, rpm=100, tags=("fast",))
+    catalogue = Catalogue({"gpt-4o": (deployment,)}, dict(loaded.config.model_aliases), {"claude": "no credential was found."})
+    return Running(loaded.config, catalogue, etag_of(loaded.config), "config.yaml", 4, loaded.warnings)
+
+
+@asynccontextmanager
+async def control(
+    store: TransactionalStore | None = None, *, table: bool = True, missing: tuple[str, ...] = ()
+) -> AsyncIterator[Control]:
+    store = store or MemoryStore()
+    service = key_service(store)
+    lines: list[dict[str, Any]] = []
+    reader = KeyReader(store, service.clock, Random(5))
+    door = Authenticator(Secret(MASTER_KEY), Identities(service.clock, reader))
+
+    async def authenticate(scope: Scope) -> Principal:
+        return await door.authenticate(HttpRequest(scope, _nothing))
+
+    kept = Kept(service.keys, service.teams, service.audit) if table else None
+    services = AdminServices(
+        authenticate, running(), service.clock, lambda: "req-1", lines.append, kept, Secret(SCRAPE_TOKEN), missing
+    )
+    inner = httpx2.ASGITransport(app=admin_app(services), raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=inner, base_url="http://control") as client:
+        yield Control(client, service, lines)
+
+
+async def _nothing() -> Any:
+    raise AssertionError("the body is not looked at for a credential")

@@ -1,5 +1,6 @@
 """The only place that builds things: environment in, application out."""
 
+import asyncio
 import os
 import time
 from collections.abc import Mapping
@@ -40,6 +41,7 @@ from pllm.providers.transport import AiohttpTransport
 from pllm.providers.vertex import GeminiApiProvider, VertexProvider
 from pllm.startup import Outside, Settings, begin
 from pllm.state.answers import StoredAnswers
+from pllm.state.counters import Counters
 from pllm.state.guard import GuardedStore
 from pllm.state.health import Health
 from pllm.state.key_reader import KeyReader
@@ -74,9 +76,11 @@ class Lasting:
     endpoints: Mapping[str, Endpoint]
     store: GuardedStore | None
     health: Health
+    counters: Counters | None
     rota: Rota
     media: MediaFetcher
     known: Known
+    gates: Gates | None
 
 
 def gateway(environment: Mapping[str, str] = os.environ, emit: Emit = emit_to_stdout) -> App:
@@ -109,9 +113,11 @@ def _lasting(environment: Mapping[str, str], settings: Settings, clock: Clock, e
         _endpoints(registry, environment, transport, aws, clock),
         store,
         _health(store, clock, settings, emit),
+        Counters(store, clock, lambda: uuid4().hex) if store else None,
         Rota(SystemRandom()),
         MediaFetcher(),
         Known(KeyReader(store, clock, SystemRandom()) if store else None, transport.simple, clock, emit),
+        Gates(store, clock, SystemRandom(), on_event=partial(_gate_line, emit)) if store else None,
     )
 
 
@@ -136,10 +142,17 @@ def application(lasting: Lasting, compiled: CompiledConfig, variables: Mapping[s
         emit=emit,
         function=lasting.settings.function,
         missing=_missing(master_key, len(built.catalogue.models)),
-        settle=lasting.health.settle,
+        settle=partial(_settle, lasting),
+        count=lasting.counters.add if lasting.counters else None,
     )
     lasting.health.adopt(BreakerPolicy.of(resolved.config.router))
     return Gateway(edge)
+
+
+async def _settle(lasting: Lasting) -> None:
+    """After a client's last byte: what was counted goes to the table, as far as it is time."""
+    counters = lasting.counters.settle() if lasting.counters else asyncio.sleep(0)
+    await asyncio.gather(lasting.health.settle(), counters)
 
 
 def admin(environment: Mapping[str, str] = os.environ, emit: Emit = emit_to_stdout) -> App:

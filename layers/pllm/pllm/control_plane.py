@@ -26,6 +26,7 @@ from pllm.providers.transport import AiohttpTransport
 from pllm.startup import Outside, Settings, begin
 from pllm.state.audit import AuditLog
 from pllm.state.changes import Changes
+from pllm.state.fleet_reader import FleetReader
 from pllm.state.gate import Gates
 from pllm.state.key_reader import KeyReader
 from pllm.state.keys import Keys, KeyTools
@@ -99,6 +100,7 @@ def application(lasting: LastingAdmin, compiled: CompiledConfig, variables: Mapp
         kept=lasting.kept,
         scrape_token=Secret(token) if token else None,
         missing=() if master_key else ("a master key",),
+        fleet=FleetReader(lasting.store, lasting.clock) if lasting.store is not None else None,
     )
     return admin_app(services)
 

@@ -10,10 +10,12 @@ from pllm.core.clock import Clock
 from pllm.core.config.problem import ConfigProblem
 from pllm.core.config.schema import Config
 from pllm.core.errors import ErrorKind, GatewayError
+from pllm.core.fleet import Fleet
 from pllm.core.principal import Principal
 from pllm.core.routing import Catalogue
 from pllm.core.secret import Secret
 from pllm.state.audit import AuditLog
+from pllm.state.fleet_reader import FleetReader
 from pllm.state.keys import Keys
 from pllm.state.teams import Teams
 from pllm.telemetry.log import Emit
@@ -49,7 +51,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class AdminServices:
-    """`kept` is None where there is no table. `missing` is what /ready names."""
+    """`kept` and `fleet` are None where there is no table. `missing` is what /ready names."""
 
     authenticate: Authenticate
     running: Running
@@ -59,6 +61,7 @@ class AdminServices:
     kept: Kept | None = None
     scrape_token: Secret | None = None
     missing: tuple[str, ...] = ()
+    fleet: FleetReader | None = None
 
 
 def services(request: Request) -> AdminServices:
@@ -74,6 +77,16 @@ def kept(request: Request) -> Kept:
     return found
 
 
+async def fleet_now(request: Request) -> Fleet:
+    """The fleet as the table has it now. Raises UNAVAILABLE where there is no table, StateError when it cannot be asked."""
+    reader = services(request).fleet
+    if reader is None:
+        raise GatewayError(
+            ErrorKind.UNAVAILABLE, "This deployment has no table (PLLM_TABLE): the fleet's numbers are kept there."
+        )
+    return await reader.read()
+
+
 def principal(request: Request) -> Principal:
     found: Principal = request.scope[PRINCIPAL]
     return found
@@ -81,6 +94,7 @@ def principal(request: Request) -> Principal:
 
 Serving = Annotated[AdminServices, Depends(services)]
 Table = Annotated[Kept, Depends(kept)]
+FleetNow = Annotated[Fleet, Depends(fleet_now)]
 Who = Annotated[Principal, Depends(principal)]
 
 ERRORS: Mapping[int | str, Mapping[str, Any]] = {

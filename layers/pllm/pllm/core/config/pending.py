@@ -17,7 +17,6 @@ PENDING: dict[str, str] = {
     "limits": _LIMITS,
     "budgets": "budgets are not enforced yet",
     "cache": "there is no cache yet",
-    "auth.scrape_token": _AUTH,
     "auth.iam": _AUTH,
     "auth.oidc": _AUTH,
     "logging": "the level is fixed and rows are not exported yet",

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from pllm.admin import audit, config, keys, metrics, models, stats, teams
-from pllm.admin.doorman import Doorman, error_headers
+from pllm.admin.doorman import Doorman, error_headers, failed
 from pllm.admin.services import ERRORS, AdminServices
 from pllm.core.errors import ErrorKind, GatewayError, invalid
 from pllm.state.store import StateError
@@ -48,6 +48,7 @@ def api() -> FastAPI:
         StateError: _state_error,
         RequestValidationError: _validation_error,
         HTTPException: _http_error,
+        Exception: _bug,
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)
@@ -94,8 +95,15 @@ async def _validation_error(request: Request, error: RequestValidationError) -> 
     if first["type"] == "missing":
         what = f"'{param}' is missing" if param else "The request needs a JSON object as its body"
         return _answer(invalid(f"{what}.", param))
+    if first["type"] in ("model_attributes_type", "dict_type") and not param:
+        return _answer(invalid("The request body must be a JSON object."))
     said = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
     return _answer(invalid(f"'{param}': {said}." if param else f"The request body: {said}.", param))
+
+
+async def _bug(request: Request, error: Exception) -> Response:
+    """The doorman gets to see the exception too, and logs where it came from."""
+    return _answer(failed())
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:

@@ -1,6 +1,6 @@
 """The control plane built by hand around a table, with its clock and log lines in the test's hands."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from random import Random
@@ -9,10 +9,11 @@ from typing import Any
 import httpx2
 from tests.support.door import MASTER_KEY
 from tests.support.key_service import KeyService, key_service
+from tests.support.versions import history_of
 
 from pllm.admin.app import admin_app
-from pllm.admin.services import AdminServices, Kept, Running, Scope
-from pllm.core.config import etag_of
+from pllm.admin.services import AdminServices, ConfigDesk, Kept, Running, Scope
+from pllm.core.config import CompiledConfig, compile_config, etag_of, load_compiled
 from pllm.core.config.loader import LoadedConfig, load
 from pllm.core.deployment import Deployment
 from pllm.core.principal import Principal
@@ -34,6 +35,10 @@ model_aliases: {best: [gpt-4o, claude]}
 routes:
   - {slug: smart, models: [{model_name: gpt-4o, weight: 3}, claude], fallback_models: [claude]}
 router: {retries: 3, fallbacks: {gpt-4o: [claude]}}
+"""
+
+DEPLOYED = """
+model_list: [{model_name: deployed, params: {model: gpt-4o, api_key: sk-literal-0123456789}}]
 """
 
 
@@ -71,6 +76,14 @@ def running() -> Running:
     return Running(loaded.config, catalogue, etag_of(loaded.config), "config.yaml", 4, loaded.warnings)
 
 
+def deployed() -> CompiledConfig:
+    return load_compiled(compile_config(load(DEPLOYED).config))
+
+
+async def _variables() -> Mapping[str, str]:
+    return {"SET": "yes"}
+
+
 @asynccontextmanager
 async def control(
     store: TransactionalStore | None = None, *, table: bool = True, missing: tuple[str, ...] = ()
@@ -86,7 +99,15 @@ async def control(
 
     kept = Kept(service.keys, service.teams, service.audit) if table else None
     services = AdminServices(
-        authenticate, running(), service.clock, lambda: "req-1", lines.append, kept, Secret(SCRAPE_TOKEN), missing
+        authenticate,
+        running(),
+        service.clock,
+        lambda: "req-1",
+        lines.append,
+        kept,
+        Secret(SCRAPE_TOKEN),
+        missing,
+        configs=ConfigDesk(history_of(store, service.clock), deployed(), _variables) if table else None,
     )
     inner = httpx2.ASGITransport(app=admin_app(services), raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=inner, base_url="http://control") as client:

@@ -9,7 +9,7 @@ from secrets import token_bytes
 from uuid import uuid4
 
 from pllm.admin.app import admin_app
-from pllm.admin.services import AdminServices, Kept, Running, Scope
+from pllm.admin.services import AdminServices, ConfigDesk, Kept, Running, Scope
 from pllm.core.catalogue import ModelCatalogue
 from pllm.core.clock import Clock
 from pllm.core.config import CompiledConfig, resolve
@@ -26,6 +26,7 @@ from pllm.providers.transport import AiohttpTransport
 from pllm.startup import Outside, Settings, begin
 from pllm.state.audit import AuditLog
 from pllm.state.changes import Changes
+from pllm.state.config_history import ConfigHistory
 from pllm.state.fleet_reader import FleetReader
 from pllm.state.gate import Gates
 from pllm.state.key_reader import KeyReader
@@ -50,6 +51,7 @@ class LastingAdmin:
     store: DynamoStore | None
     kept: Kept | None
     known: Known
+    configs: ConfigDesk | None
 
 
 def control_plane(environment: Mapping[str, str], models: ModelCatalogue, clock: Clock, emit: Emit) -> App:
@@ -59,6 +61,8 @@ def control_plane(environment: Mapping[str, str], models: ModelCatalogue, clock:
     transport = AiohttpTransport(clock)
     store = _store(settings)
     reader = KeyReader(store, clock, SystemRandom()) if store is not None else None
+    credentials = AwsCredentialSource(environment, clock, transport.simple)
+    outside = Outside(environment, settings, clock, transport.simple, credentials)
     lasting = LastingAdmin(
         clock,
         emit,
@@ -67,11 +71,10 @@ def control_plane(environment: Mapping[str, str], models: ModelCatalogue, clock:
         store,
         kept(store, clock, emit) if store is not None else None,
         Known(reader, transport.simple, clock, emit),
+        configs(store, clock, start.deployed, outside) if store is not None else None,
     )
     if store is None:
         return application(lasting, start.deployed, start.variables, 0)
-    credentials = AwsCredentialSource(environment, clock, transport.simple)
-    outside = Outside(environment, settings, clock, transport.simple, credentials)
     parts = Parts(start.deployed, partial(application, lasting), outside.variables, store, clock, emit)
     return LiveGateway(parts, start.variables, start.first)
 
@@ -101,6 +104,7 @@ def application(lasting: LastingAdmin, compiled: CompiledConfig, variables: Mapp
         scrape_token=Secret(token) if token else None,
         missing=() if master_key else ("a master key",),
         fleet=FleetReader(lasting.store, lasting.clock) if lasting.store is not None else None,
+        configs=lasting.configs,
     )
     return admin_app(services)
 
@@ -111,6 +115,11 @@ def kept(store: TransactionalStore, clock: Clock, emit: Emit) -> Kept:
     warn = partial(_warn, emit)
     keys = Keys(KeyTools(store, clock, changes, token_bytes, Gates(store, clock, SystemRandom()), warn))
     return Kept(keys, Teams(store, clock, changes), AuditLog(store))
+
+
+def configs(store: TransactionalStore, clock: Clock, deployed: CompiledConfig, outside: Outside) -> ConfigDesk:
+    """Versions of the configuration in a table."""
+    return ConfigDesk(ConfigHistory(store, clock, Changes(store, clock, token_bytes)), deployed, outside.variables)
 
 
 def _warn(emit: Emit, words: str) -> None:

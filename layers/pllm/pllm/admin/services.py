@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from pllm.core.clock import Clock
+from pllm.core.config import CompiledConfig
 from pllm.core.config.problem import ConfigProblem
 from pllm.core.config.schema import Config
 from pllm.core.errors import ErrorKind, GatewayError
@@ -15,6 +16,7 @@ from pllm.core.principal import Principal
 from pllm.core.routing import Catalogue
 from pllm.core.secret import Secret
 from pllm.state.audit import AuditLog
+from pllm.state.config_history import ConfigHistory
 from pllm.state.fleet_reader import FleetReader
 from pllm.state.keys import Keys
 from pllm.state.teams import Teams
@@ -38,6 +40,16 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigDesk:
+    """What versions of the configuration are made with. `deployed` is version 0; `variables` reads the environment and the
+    secret anew."""
+
+    history: ConfigHistory
+    deployed: CompiledConfig
+    variables: Callable[[], Awaitable[Mapping[str, str]]]
+
+
+@dataclass(frozen=True, slots=True)
 class Running:
     """The configuration that is in use: `version` is the table's number for it, 0 for the deployed one."""
 
@@ -51,7 +63,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class AdminServices:
-    """`kept` and `fleet` are None where there is no table. `missing` is what /ready names."""
+    """`kept`, `fleet` and `configs` are None where there is no table. `missing` is what /ready names."""
 
     authenticate: Authenticate
     running: Running
@@ -62,6 +74,7 @@ class AdminServices:
     scrape_token: Secret | None = None
     missing: tuple[str, ...] = ()
     fleet: FleetReader | None = None
+    configs: ConfigDesk | None = None
 
 
 def services(request: Request) -> AdminServices:

@@ -100,11 +100,40 @@ async def test_successes_keep_it_closed(store: Counting, clock: ManualClock) -> 
     (a,) = fleet(store, [clock])
     for _ in range(5):
         await a.request()
-    for _ in range(4):
+        await a.request()
         await a.request(FAILURE)
     assert admission(a) is Admission.ALL
+    for _ in range(3):
+        clock.advance(11)
+        await a.request(FAILURE)
+    assert admission(a) is Admission.ALL
+    for _ in range(2):
+        await a.request(FAILURE)
+    assert admission(a) is Admission.NONE
+
+
+async def test_an_outage_is_seen_in_seconds_however_well_the_minute_had_begun(store: Counting, clock: ManualClock) -> None:
+    a, b = fleet(store, [clock] * 2)
+    for _ in range(500):
+        await a.request()
+    await a.request(FAILURE)
+    for _ in range(2):
+        clock.advance(1)
+        await b.request(FAILURE)
+    assert admission(b) is Admission.ALL
+    clock.advance(1)
     await a.request(FAILURE)
     assert admission(a) is Admission.NONE
+
+
+async def test_a_few_failures_among_many_answers_open_nothing(store: Counting, clock: ManualClock) -> None:
+    (a,) = fleet(store, [clock])
+    for _ in range(20):
+        for _ in range(4):
+            await a.request()
+        clock.advance(1)
+        await a.request(FAILURE)
+    assert admission(a) is Admission.ALL
 
 
 @pytest.mark.parametrize("kind", [ErrorKind.INVALID_REQUEST, ErrorKind.CONTEXT_LENGTH, ErrorKind.CONTENT_POLICY])

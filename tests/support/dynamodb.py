@@ -31,23 +31,45 @@ def emulator() -> Path | None:
     return found if (found / "DynamoDBLocal.jar").is_file() and shutil.which("java") else None
 
 
+class Emulator:
+    """A DynamoDB Local that can be killed and started again at the same address; what it held is gone then."""
+
+    def __init__(self) -> None:
+        folder = emulator()
+        require(folder is not None, "DynamoDB Local (Java 17 and `make node`)")
+        self._folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        command = ["java", "-Xmx512m", "-Djava.library.path=./DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar"]
+        options = ["-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(self._port)]
+        quiet = subprocess.DEVNULL
+        self._process = subprocess.Popen([*command, *options], cwd=self._folder, stdout=quiet, stderr=quiet)
+        _wait_for(self._port, self._process)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
 @contextmanager
 def dynamodb_local() -> Iterator[str]:
     """A fresh in-memory DynamoDB Local; gives its endpoint."""
-    folder = emulator()
-    require(folder is not None, "DynamoDB Local (Java 17 and `make node`)")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = ["java", "-Xmx512m", "-Djava.library.path=./DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar"]
-    options = ["-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)]
-    process = subprocess.Popen([*command, *options], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    local = Emulator()
     try:
-        _wait_for(port, process)
-        yield f"http://127.0.0.1:{port}"
+        local.start()
+        yield local.endpoint
     finally:
-        process.terminate()
-        process.wait()
+        local.stop()
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:

@@ -304,6 +304,16 @@ def should_trip(policy: BreakerPolicy, this: Outcomes, last: Outcomes, elapsed: 
     return policy.enabled and failed >= policy.min_failures and failed >= policy.failure_ratio * total
 
 
+RECENT_MS = 10_000
+"""How far back `fails_now` looks."""
+
+
+def fails_now(policy: BreakerPolicy, since: Outcomes, this: Outcomes) -> bool:
+    """Whether what happened between two looks at one minute's sums, a few seconds apart, is enough by itself. Sums only grow,
+    so their difference is what happened in between: an outage is seen in seconds, however well the minute had begun."""
+    return should_trip(policy, Outcomes(this.ok - since.ok, this.failed - since.failed), Outcomes(), 1.0)
+
+
 def trip(policy: BreakerPolicy, generation: int, now_ms: int, why: str) -> Asked:
     """Open it, for the failures seen in `generation`. A refused credential does not mend itself in seconds."""
     long = why == ErrorKind.UPSTREAM_AUTH.value

@@ -78,6 +78,7 @@ class Health:
         self._failure_seen = False
         self._verdicts: list[tuple[str, Asked]] = []
         self._lost_claims: dict[str, str] = {}
+        self._looks: dict[str, list[tuple[int, int, Outcomes]]] = {}
         self._in_flight: dict[str, int] = {}
         self._numbers = count(1)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -229,12 +230,17 @@ class Health:
         known = self._snapshot.breaker(deployment)
         if not self._policy.enabled or known.state is not Circuit.CLOSED or known.generation != generation:
             return
-        last = self._snapshot.sums(minute - 1, deployment)
-        enough = circuit.should_trip(
-            self._policy, Outcomes(this.ok, this.failed), Outcomes(last.ok, last.failed), now_ms % 60_000 / 60_000
-        )
-        if enough or why == ErrorKind.UPSTREAM_AUTH.value:
+        if self._enough(deployment, minute, Outcomes(this.ok, this.failed), now_ms) or why == ErrorKind.UPSTREAM_AUTH.value:
             await self._move_or_not(deployment, circuit.trip(self._policy, generation, now_ms, why))
+
+    def _enough(self, deployment: str, minute: int, this: Outcomes, now_ms: int) -> bool:
+        looks = [look for look in self._looks.get(deployment, ()) if look[0] == minute and look[1] > now_ms - circuit.RECENT_MS]
+        if not looks or looks[-1][1] + 1_000 <= now_ms:
+            self._looks[deployment] = [*looks, (minute, now_ms, this)]
+        if looks and circuit.fails_now(self._policy, looks[0][2], this):
+            return True
+        last = self._snapshot.sums(minute - 1, deployment)
+        return circuit.should_trip(self._policy, this, Outcomes(last.ok, last.failed), now_ms % 60_000 / 60_000)
 
     async def _add(self, minute: int, deployment: str, sums: Sums) -> Sums:
         """The fleet's sums after ours were added, or our best guess of them. What certainly did not arrive is kept for

@@ -1,0 +1,183 @@
+"""`pllm keys` and `pllm teams` against a control plane over real HTTP."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from random import Random
+from typing import Any, Self
+
+import pytest
+import uvicorn
+from tests.support.control import running
+from tests.support.door import MASTER_KEY
+from tests.support.key_service import KeyService, key_service
+
+from pllm.admin.app import admin_app
+from pllm.admin.services import AdminServices, Kept, Scope
+from pllm.cli import main
+from pllm.core.keys import is_key
+from pllm.core.principal import Principal
+from pllm.core.secret import Secret
+from pllm.edge.auth import Authenticator, Identities
+from pllm.edge.http import HttpRequest
+from pllm.state.key_reader import KeyReader
+from pllm.state.memory import MemoryStore
+
+
+class Served:
+    """A control plane on a port of this machine."""
+
+    def __init__(self, service: KeyService) -> None:
+        door = Authenticator(Secret(MASTER_KEY), Identities(service.clock, KeyReader(service.store, service.clock, Random(1))))
+
+        async def authenticate(scope: Scope) -> Principal:
+            return await door.authenticate(HttpRequest(scope, _no_body))
+
+        kept = Kept(service.keys, service.teams, service.audit)
+        app: Any = admin_app(AdminServices(authenticate, running(), service.clock, lambda: "r", lambda line: None, kept))
+        self.server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]}, daemon=True)
+
+    def __enter__(self) -> Self:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.should_exit = True
+        self.thread.join()
+        self.socket.close()
+
+
+async def _no_body() -> Any:
+    raise AssertionError
+
+
+@pytest.fixture
+def plane(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    with Served(key_service(MemoryStore())) as served:
+        monkeypatch.setenv("PLLM_URL", f"{served.url}/v1")
+        monkeypatch.setenv("PLLM_KEY", MASTER_KEY)
+        yield served
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]) -> Any:
+    def run(*arguments: str, code: int = 0) -> tuple[str, str]:
+        assert main(list(arguments)) == code, capsys.readouterr()
+        read = capsys.readouterr()
+        return read.out, read.err
+
+    return run
+
+
+def test_a_key_has_its_life_on_the_command_line(plane: Served, said: Any) -> None:
+    said("teams", "create", "search", "--name", "Search team", "--tpm", "9000")
+    options = ["--team", "search", "--model", "gpt-*", "--model", "o3", "--scope", "chat", "--rpm", "60", "--budget", "$25"]
+    options += ["--period", "week", "--timezone", "Europe/Berlin", "--expires", "2028-01-01T00:00:00Z"]
+    options += ["--tag", "ci", "--metadata", "owner=ana=x", "--max-parallel", "3"]
+    out, err = said("keys", "create", "--name", "ci", *options)
+    key = out.strip()
+    assert is_key(key)
+    assert "this once" in err
+    assert key not in err
+    listed, _ = said("keys", "list")
+    header, row = listed.splitlines()
+    assert header.split() == ["id", "name", "team", "role", "status", "limits", "expires_at"]
+    assert "rpm 60, max_parallel 3, $25 a week (Europe/Berlin)" in row
+    key_id = row.split()[0]
+    shown, _ = said("keys", "show", key_id)
+    assert ["models", "gpt-*,", "o3"] in [line.split() for line in shown.splitlines()]
+    assert "owner=ana=x" in shown
+    said("keys", "update", key_id, "--rpm", "none", "--budget", "none", "--expires", "none", "--name", "ci 2")
+    changed = json.loads(said("keys", "show", key_id, "--json")[0])
+    assert (changed["rpm"], changed["budget"], changed["expires_at"], changed["name"]) == (None, None, None, "ci 2")
+    rotated, err = said("keys", "rotate", key_id, "--grace", "1h")
+    assert is_key(rotated.strip())
+    assert "works until 2027-01-15T09:00:00Z" in err
+    assert said("keys", "disable", key_id)[0] == f"{key_id} (ci 2) is disabled.\n"
+    assert said("keys", "enable", key_id)[0] == f"{key_id} (ci 2) is active.\n"
+    assert said("keys", "revoke", key_id)[0] == f"{key_id} (ci 2) is revoked.\n"
+    assert said("keys", "list", "--status", "active")[0].split() == header.split()
+    assert "there is 1 key in it" in said("teams", "delete", "search", code=1)[1]
+    assert "deleted" in said("keys", "delete", key_id)[0]
+    assert "deleted" in said("teams", "delete", "search")[0]
+
+
+def test_teams_are_listed_shown_and_changed(plane: Served, said: Any) -> None:
+    said("teams", "create", "ads", "--budget", "5", "--period", "total")
+    said("teams", "update", "ads", "--rpm", "7")
+    assert said("teams", "list")[0].splitlines()[1].split(maxsplit=3) == ["ads", "ads", "0", "rpm 7, $5 in total"]
+    assert "rpm" in said("teams", "show", "ads")[0]
+
+
+def test_json_is_the_answer_as_it_came(plane: Served, said: Any) -> None:
+    made = json.loads(said("keys", "create", "--name", "x", "--json")[0])
+    assert is_key(made["key"])
+    assert [key["id"] for key in json.loads(said("keys", "list", "--json")[0])] == [made["id"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["keys", "show", "key_nobody"], "There is no key with the id 'key_nobody'. (HTTP 404)"),
+        (["keys", "show", "../teams"], "There is nothing at this path"),
+        (["keys", "create", "--name", "x", "--rpm", "many"], "--rpm: expected a whole number"),
+        (["keys", "create", "--name", "x", "--budget", "lots"], "--budget: expected an amount in USD"),
+        (["keys", "create", "--name", "x", "--period", "day"], "belong to --budget"),
+        (["keys", "create", "--name", "x", "--metadata", "owner"], "expected NAME=VALUE"),
+        (["keys", "create", "--name", "x", "--expires", "tomorrow"], "expires_at"),
+        (["keys", "create", "--name", "x", "--scope", "chatt"], "unknown scope 'chatt'"),
+        (["keys", "rotate", "x", "--grace", "long"], "--grace: expected a duration"),
+        (["keys", "list", "--key", "wrong"], "Incorrect API key provided. (HTTP 401)"),
+    ],
+)
+def test_what_goes_wrong_is_one_sentence_and_an_exit_code(plane: Served, said: Any, arguments: list[str], words: str) -> None:
+    out, err = said(*arguments, code=1)
+    assert out == ""
+    assert words in err
+    assert err.startswith("pllm: ")
+    assert err.count("\n") == 1
+
+
+def test_nobody_there_is_said_plainly(said: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    assert "cannot be reached" in said("keys", "list", "--url", f"http://127.0.0.1:{port}", code=1)[1]
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://gateway.example/v1", "not sent over http"),
+        ("ftp://x", "is no address"),
+        ("gateway", "is no address"),
+        ("https://gateway.example", "no key"),
+    ],
+)
+def test_a_key_does_not_travel_in_the_clear_or_to_nowhere(
+    said: Any, url: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PLLM_KEY", "PLLM_MASTER_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    assert words in said("keys", "list", "--url", url, code=1)[1]
+
+
+def test_a_redirect_is_not_followed_with_the_key(said: Any) -> None:
+    seen: list[bytes] = []
+
+    def answer(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection:
+            seen.append(connection.recv(4096))
+            connection.sendall(b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=answer, args=(listening,))
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        assert "HTTP 302" in said("keys", "list", "--url", url, code=1)[1]
+        thread.join()
+    assert b"Bearer" in seen[0]

@@ -7,7 +7,6 @@ from pllm.core.config.problem import ConfigProblem, Path
 from pllm.core.config.source import Document
 
 _LIMITS = "limits are not enforced yet"
-_AUTH = "only the master key is accepted yet"
 
 PENDING: dict[str, str] = {
     "model_list[].rpm": _LIMITS,
@@ -17,8 +16,6 @@ PENDING: dict[str, str] = {
     "limits": _LIMITS,
     "budgets": "budgets are not enforced yet",
     "cache": "there is no cache yet",
-    "auth.iam": _AUTH,
-    "auth.oidc": _AUTH,
     "logging": "the level is fixed and rows are not exported yet",
     "telemetry": "the namespace is PLLM and traces are not exported yet",
     "guardrails": "there are no guardrails yet",

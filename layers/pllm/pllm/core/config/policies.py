@@ -107,7 +107,7 @@ class Cache(Section):
 class IamPrincipal(Section):
     """Callers under /iam/v1, by the role that signed."""
 
-    arn: Annotated[Text, "Pattern of the role's ARN; `*` stands for any characters."]
+    arn: Annotated[Text, "Pattern of the role's ARN, without a path before its name; `*` stands for any characters."]
     name: Annotated[Name, "Name for usage, limits and budgets."]
     team: Annotated[Name | None, "Team they belong to."] = None
     role: Annotated[Annotated[Role, one_of(get_args(Role))], "What they may do."] = "user"

@@ -1,4 +1,5 @@
-"""`pllm config check | compile | reference`: a configuration looked at before it is put to use."""
+"""`pllm config check | compile | reference`: a configuration looked at before it is put to use. What changes a running
+gateway is in cli_versions.py."""
 
 import argparse
 import json
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from pllm import cli_versions
 from pllm.core.config import (
     CompiledConfig,
     Config,
@@ -30,7 +32,7 @@ OK, REFUSED, UNREADABLE = 0, 1, 2
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `config` with its commands; each sets `run`, a function of the parsed arguments that returns the exit code."""
-    config = subparsers.add_parser("config", help="check, compile and describe configurations")
+    config = subparsers.add_parser("config", help="check, compile, publish and describe configurations")
     commands = config.add_subparsers(dest="config_command", required=True)
     _command(
         commands, "check", "print what a configuration means, or everything that is wrong with it", lambda a: check(a.file)
@@ -40,6 +42,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     pages = commands.add_parser("reference", help="print docs/config-reference.md")
     pages.add_argument("-o", "--output", metavar="OUT", default="-", help="file to write (default: standard output)")
     pages.set_defaults(run=lambda a: write_reference(a.output))
+    cli_versions.add_commands(commands)
 
 
 def _command(

@@ -63,7 +63,7 @@ def measure(body: Mapping[str, Any]) -> InputSize:
     for name, value in body.items():
         count.text += len(name)
         count.walk(value, name)
-    messages = body.get("messages") or body.get("input") or ()
+    messages = next((body[name] for name in ("messages", "input") if name in body), ())
     tools = body.get("tools") or body.get("functions") or ()
     return InputSize(
         text_bytes=count.text,

@@ -1,7 +1,7 @@
 """The data plane as an ASGI application: authenticate, find the endpoint, answer, and account for it afterwards."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pllm.core.clock import Clock
 from pllm.core.errors import ErrorKind, GatewayError
@@ -56,11 +56,22 @@ def routes(models: Models, pipeline: Pipeline, responses: Responses) -> Routes:
     }
 
 
+class First:
+    """True the first time it is asked, and never again."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def __call__(self) -> bool:
+        first, self._asked = not self._asked, True
+        return first
+
+
 @dataclass(frozen=True)
 class Edge:
     """What the application is built from. `missing` is what /ready names: empty when requests can be served. `settle`: what
     is left to be done after a client's last byte, before the invocation may end. `count`: told of every request that is over,
-    before that."""
+    before that. `cold`: whether a request is the environment's first; applications that follow one another share it."""
 
     routes: Routes
     authenticator: Authenticator
@@ -71,14 +82,14 @@ class Edge:
     missing: tuple[str, ...] = ()
     settle: Callable[[], Awaitable[None]] | None = None
     count: Callable[[RequestRecord], None] | None = None
+    cold: Callable[[], bool] = field(default_factory=First)
 
 
 class Gateway:
-    """ASGI application. One instance an environment."""
+    """ASGI application. One instance for each configuration that an environment has."""
 
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
-        self._cold = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -158,9 +169,7 @@ class Gateway:
     def _open_record(self, scope: Scope) -> RequestRecord:
         context = scope.get("aws.context")
         request_id = getattr(context, "aws_request_id", None) or self._edge.new_id()
-        record = RequestRecord(request_id, "unknown", self._edge.clock.monotonic_s(), cold_start=self._cold)
-        self._cold = False
-        return record
+        return RequestRecord(request_id, "unknown", self._edge.clock.monotonic_s(), cold_start=self._edge.cold())
 
     def _deadline_s(self, scope: Scope) -> float | None:
         remaining = getattr(scope.get("aws.context"), "get_remaining_time_in_millis", None)

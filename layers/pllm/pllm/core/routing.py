@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 from pllm.core.config.schema import Route, Strategy
 from pllm.core.deployment import Deployment
@@ -67,6 +66,8 @@ class Catalogue:
         return tuple(model for model in listed if model in self.models)
 
     def _not_found(self, name: str) -> GatewayError:
+        from difflib import get_close_matches  # not for the cold start: most requests name a model that exists
+
         near = get_close_matches(name, self.names(), n=3, cutoff=0.5)
         hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else " GET /v1/models lists those that exist."
         return GatewayError(ErrorKind.MODEL_NOT_FOUND, f"The model {name!r} does not exist.{hint}", param="model")

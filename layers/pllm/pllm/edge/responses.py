@@ -1,6 +1,12 @@
-"""/v1/responses: create, continue and store. What is stored is kept in our own table: any upstream can be continued."""
+"""/v1/responses: create, continue and store. What is stored is kept in our own table: any upstream can be continued.
+
+The Responses wire is imported where it is used: it is 18 modules, and most cold starts are for other dialects.
+"""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pllm.core.clock import Clock
 from pllm.core.errors import ErrorKind, GatewayError, invalid
@@ -11,7 +17,9 @@ from pllm.edge.http import path_parameter
 from pllm.state.answers import KEPT_S, AnswerTooLargeError, StoredAnswers
 from pllm.state.store import StateError
 from pllm.telemetry.log import Emit
-from pllm.wire.openai_responses import StoredResponse, deletion, input_page, to_store, with_history
+
+if TYPE_CHECKING:
+    from pllm.wire.openai_responses import StoredResponse
 
 _PREFIX = "/v1/responses/"
 
@@ -26,6 +34,8 @@ class Responses:
     emit: Emit
 
     async def create(self, exchange: Exchange) -> None:
+        from pllm.wire.openai_responses import to_store
+
         body = await self._prepared(await exchange.request.json_object(), exchange)
         reply = await self.generation.answer(exchange, body)
         stored = to_store(body, reply.final() if reply.final else None, int(self.clock.wall_s()) + KEPT_S)
@@ -33,6 +43,8 @@ class Responses:
             await self._keep(self.answers, stored, exchange)
 
     async def get(self, exchange: Exchange) -> None:
+        from pllm.wire.openai_responses import input_page
+
         name, _, part = path_parameter(exchange.path, _PREFIX).partition("/")
         stored = await self._found(name, exchange)
         if part == "input_items":
@@ -43,6 +55,8 @@ class Responses:
             await exchange.answer_json(dumps(stored.response))
 
     async def delete(self, exchange: Exchange) -> None:
+        from pllm.wire.openai_responses import deletion
+
         name = path_parameter(exchange.path, _PREFIX)
         try:
             gone = self.answers and await self.answers.delete(name, exchange.principal.id, self.clock.wall_s())
@@ -63,6 +77,8 @@ class Responses:
             return {**body, "store": False}
         if previous is None:
             return body
+        from pllm.wire.openai_responses import with_history
+
         stored = await self._stored(self.answers, previous, exchange)
         return body if stored is None else with_history(body, stored.items)
 

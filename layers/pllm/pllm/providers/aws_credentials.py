@@ -6,7 +6,6 @@ HTTP; those are kept and renewed before they end.
 """
 
 import asyncio
-import configparser
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -148,6 +147,8 @@ def _keys_in(path: Path, sections: tuple[str, ...]) -> AwsCredentials | None:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise _no_credentials(f"{path} cannot be read ({type(error).__name__})") from error
+    import configparser  # a function has no such files, and its cold start need not read the parser
+
     parser = configparser.RawConfigParser()
     try:
         parser.read_string(text)

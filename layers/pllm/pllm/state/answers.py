@@ -1,9 +1,14 @@
 """Stored answers of the Responses API: one compressed item each, gone after a month, readable by whoever made it."""
 
+from __future__ import annotations
+
 import zlib
+from typing import TYPE_CHECKING
 
 from pllm.state.store import Item, Store, Update
-from pllm.wire.openai_responses import StoredResponse
+
+if TYPE_CHECKING:
+    from pllm.wire.openai_responses import StoredResponse
 
 KEPT_S = 30 * 24 * 3600
 """As long as OpenAI keeps them."""
@@ -36,6 +41,8 @@ class StoredAnswers:
             return None
         body = item["body"]
         assert isinstance(body, bytes)
+        from pllm.wire.openai_responses import StoredResponse  # the wire is loaded by those who speak it
+
         return StoredResponse.from_json(zlib.decompress(body))
 
     async def delete(self, response_id: str, owner: str, now_s: float) -> bool:

@@ -14,6 +14,7 @@ from random import Random
 from typing import Any
 
 import httpx2
+from tests.support.faulty import Fault, FaultyStore
 from tests.support.gateway import providers
 
 from pllm.attempt import Upstreams
@@ -41,6 +42,7 @@ from pllm.state.counters import Counters
 from pllm.state.guard import GuardedStore
 from pllm.state.health import Health
 from pllm.state.memory import MemoryStore
+from pllm.state.store import Store
 from pllm.state.usage import Ledger
 from pllm.telemetry.breaker_line import emit_move
 
@@ -68,6 +70,14 @@ CATALOGUE = Catalogue(
         'odd "name"\\': (_deployment("odd", 'odd "name"\\'),),
     }
 )
+
+
+class TickingClock(ManualClock):
+    """Looking at it takes ten microseconds, so nothing takes no time."""
+
+    def monotonic_s(self) -> float:
+        self.advance(0.000_01)
+        return self.now_s
 
 
 @dataclass(frozen=True)
@@ -152,10 +162,16 @@ class _Named(Authenticator):
 class Environment:
     """One environment of the fleet: its own counters, health and ledger before the shared store."""
 
-    def __init__(self, store: MemoryStore, clock: ManualClock, name: str, lines: list[dict[str, Any]]) -> None:
+    def __init__(self, store: Store, clock: ManualClock, name: str, lines: list[dict[str, Any]]) -> None:
         guard = GuardedStore(store, clock, Random(1))
         self.health = Health(
-            guard, clock, Random(2), BreakerPolicy(), name=name, notify=partial(emit_move, lines.append, "gateway", clock)
+            guard,
+            clock,
+            Random(2),
+            BreakerPolicy(),
+            name=name,
+            degraded=lambda: guard.degraded,
+            notify=partial(emit_move, lines.append, "gateway", clock),
         )
         self.counters = Counters(guard, clock, lambda: name)
         self.ledger = Ledger(guard, clock, lambda: name, lines.append)
@@ -250,17 +266,30 @@ class Traffic:
         directives = (directive for line in self.metrics() for directive in line["_aws"]["CloudWatchMetrics"])
         return {metric["Name"] for directive in directives for metric in directive["Metrics"]}
 
+    def dimensions(self) -> set[tuple[str, tuple[str, ...]]]:
+        """Every metric's name with each set of dimensions that it was emitted under."""
+        directives = [directive for line in self.metrics() for directive in line["_aws"]["CloudWatchMetrics"]]
+        return {
+            (metric["Name"], tuple(names))
+            for directive in directives
+            for metric in directive["Metrics"]
+            for names in directive["Dimensions"]
+        }
+
 
 async def run(requests: int, environments: int = 3) -> Traffic:
-    """So many requests, one after the other, each environment being replaced by a new one half-way."""
-    clock, lines, seen = ManualClock(), list[dict[str, Any]](), Seen()
+    """So many requests, one after the other. For a tenth of them the table refuses everything, and half-way each environment
+    is replaced by a new one."""
+    clock, lines, seen = TickingClock(), list[dict[str, Any]](), Seen()
     store = MemoryStore()
-    fleet = [Environment(store, clock, f"e{n}", lines) for n in range(environments)]
+    table = FaultyStore(store)
+    fleet = [Environment(table, clock, f"e{n}", lines) for n in range(environments)]
     for number in range(requests):
+        table.always = Fault.THROTTLED if 3 <= 10 * number / requests < 4 else Fault.NONE
         if number == requests // 2:
             for one in fleet:
                 await one.end()
-            fleet = [Environment(store, clock, f"f{n}", lines) for n in range(environments)]
+            fleet = [Environment(table, clock, f"f{n}", lines) for n in range(environments)]
         await _one(fleet[number % environments], number, seen)
         clock.advance(0.1)
     for one in fleet:
@@ -290,6 +319,7 @@ def _note(seen: Seen, kind: str, caller: str, model: str, answer: httpx2.Respons
     numbers, status = seen.numbers, answer.status_code
     numbers["Requests"] += 1
     numbers["Errors"] += status != 200 or kind == "cut"
+    numbers["Faults"] += status >= 500 or kind == "cut"
     numbers["StreamBroken"] += kind == "cut"
     numbers["AuthFailed"] += status == 401
     seen.statuses["unknown" if kind == "stranger" else "chat", status] += 1

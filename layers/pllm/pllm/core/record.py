@@ -84,6 +84,11 @@ class RequestRecord:
         return self.error in LIMITS and not self.attempts
 
     @property
+    def faulty(self) -> bool:
+        """Whether it failed by no fault of its caller."""
+        return self.status >= 500 or self.broken
+
+    @property
     def fallbacks(self) -> int:
         """How many attempts failed of a request that was answered all the same."""
         return 0 if self.error else len(self.failed)

@@ -17,6 +17,7 @@ NAMESPACE = "PLLM"
 _BY_MODEL = {
     "Requests": "Count",
     "Errors": "Count",
+    "Faults": "Count",
     "Latency": "Milliseconds",
     "TimeToFirstToken": "Milliseconds",
     "OutputTokensPerSecond": "Count/Second",
@@ -84,6 +85,7 @@ def _by_model(record: RequestRecord) -> dict[str, float]:
         "PromptTokens": record.prompt_tokens,
         "CompletionTokens": record.completion_tokens,
         "CachedTokens": record.cached_tokens,
+        "Faults": record.faulty,
         "RateLimited": refused == ErrorKind.RATE_LIMITED,
         "BudgetExceeded": refused == ErrorKind.BUDGET_EXCEEDED,
         "Fallbacks": record.fallbacks,

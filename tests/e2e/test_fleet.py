@@ -1,0 +1,105 @@
+"""Thousands of environments act as one: here eight real ones, with DynamoDB Local between them. The numbers are printed."""
+
+import asyncio
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import boto3
+import pytest
+from tests.e2e.fleet_world import CONFIG, TABLE, WORKERS, Fleet, Provider, Seen, fleet, provider
+from tests.support.dynamodb import Emulator, create_table
+
+pytestmark = [pytest.mark.slow, pytest.mark.needs_java]
+
+COOLDOWN_S = 7
+SNAPSHOT_AGE_S = 6.5
+PAUSE_S = 0.12
+
+
+def _create_table(endpoint: str) -> None:
+    client = boto3.client(
+        "dynamodb", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y"
+    )
+    create_table(client, TABLE)
+    for _ in range(20):  # a cold Java machine answers slower than the gateway waits
+        client.query(
+            TableName=TABLE,
+            KeyConditionExpression="PK = :p",
+            ExpressionAttributeValues={":p": {"S": "warm"}},
+        )
+
+
+def _no_errors(seen: list[Seen]) -> None:
+    assert [one for one in seen if one.status != 200] == []
+
+
+def _added_ms(seen: list[Seen], share: float) -> float:
+    """What the gateway added: all of a request's time that was not the upstream's, as its header says."""
+    return sorted(one.overhead_ms for one in seen)[int(len(seen) * share)]
+
+
+async def _outage(many: Fleet, primary: Provider) -> None:
+    """All avoid the failing one within a snapshot's age; one probe a cool-down; recovery; nobody hears of any of it."""
+    primary.failing = True
+    failed_s = time.monotonic()
+    await many.until(lambda last: all(one.attempts == 1 and one.deployment == "spare" for one in last), SNAPSHOT_AGE_S + 2)
+    avoided_s = max(one.at_s for one in many.seen if one.attempts > 1) - failed_s
+    await asyncio.sleep(max(failed_s + COOLDOWN_S - 0.3 - time.monotonic(), 0))
+    quiet_s = time.monotonic()
+    await asyncio.sleep(2 * COOLDOWN_S)
+    probes = [at - failed_s for at in primary.asked if at >= quiet_s]
+    primary.failing = False
+    back_s = await many.until(lambda last: all(one.deployment == "primary" for one in last), COOLDOWN_S + SNAPSHOT_AGE_S + 3)
+    seen = many.between(failed_s, time.monotonic())
+    print(
+        f"\nfleet of {WORKERS}: {primary.asked_between(failed_s, quiet_s)} requests met the failure, "
+        f"all avoid it {avoided_s:.2f} s after it began; probes at {', '.join(f'{at:.1f}' for at in probes)} s "
+        f"(cool-down {COOLDOWN_S} s); all use it again {back_s:.1f} s after it was mended; "
+        f"{len(seen)} requests, {sum(one.status != 200 for one in seen)} lost"
+    )
+    assert avoided_s <= SNAPSHOT_AGE_S + 1
+    assert len(probes) >= 2, "nobody probed"
+    assert all(later - sooner >= COOLDOWN_S - 0.1 for sooner, later in pairwise(probes)), "more than one in a cool-down"
+    _no_errors(seen)
+
+
+async def _table_gone(many: Fleet, table: Emulator) -> None:
+    """Nobody without a limit notices, and after a moment nobody waits for it either."""
+    started_s = time.monotonic()
+    await asyncio.sleep(2)
+    table.stop()
+    killed_s = time.monotonic()
+    opened_s = await many.until(lambda last: all(one.degraded for one in last), 12)
+    steady_s = time.monotonic()
+    await asyncio.sleep(2)
+    table.start()
+    _create_table(table.endpoint)
+    restarted_s = time.monotonic()
+    back_s = await many.until(lambda last: not any(one.degraded for one in last), 15)
+    before, during = many.between(started_s, killed_s), many.between(steady_s, steady_s + 2)
+    print(
+        f"table killed: all workers degraded after {opened_s:.1f} s; added p50/p95 {_added_ms(before, 0.5):.1f}/"
+        f"{_added_ms(before, 0.95):.1f} ms before, {_added_ms(during, 0.5):.1f}/{_added_ms(during, 0.95):.1f} ms without it; "
+        f"recovered {back_s:.1f} s after its return; "
+        f"{len(many.between(killed_s, restarted_s))} requests meanwhile, none lost"
+    )
+    _no_errors(many.between(started_s, time.monotonic()))
+    assert _added_ms(during, 0.95) <= _added_ms(before, 0.95) + 20
+
+
+async def test_eight_workers_act_as_one_and_survive_their_table(tmp_path: Path) -> None:
+    table = Emulator()
+    try:
+        table.start()
+        _create_table(table.endpoint)
+        async with provider() as primary, provider() as spare:
+            config = tmp_path / "config.yaml"
+            config.write_text(CONFIG.format(primary=primary.url, spare=spare.url, cooldown_s=COOLDOWN_S))
+            async with fleet(config, table.endpoint) as many, many.load(PAUSE_S):
+                await many.until(lambda last: all(one.deployment == "primary" for one in last), 30)
+                await asyncio.sleep(1.5)
+                await _outage(many, primary)
+                await _table_gone(many, table)
+    finally:
+        table.stop()

@@ -2,10 +2,13 @@
 
 from itertools import count
 
+import pytest
 from tests.support.faulty import Fault, FaultyStore
+from tests.support.stores import store_of
 
 from pllm.core.clock import ManualClock
 from pllm.core.counters import Series
+from pllm.core.histogram import bucket_of
 from pllm.core.record import RequestRecord
 from pllm.state.counters import Counters, read_counters
 from pllm.state.memory import MemoryStore
@@ -20,16 +23,27 @@ def request(**known: object) -> RequestRecord:
     return record
 
 
-async def test_environments_add_up_and_a_new_one_begins_where_they_ended() -> None:
-    store, clock, numbers = MemoryStore(), ManualClock(), count()
-    for _ in range(20):
-        environment = Counters(store, clock, lambda: f"e{next(numbers)}")
-        environment.add(request(prompt_tokens=2))
-        environment.add(request(prompt_tokens=3))
-        await environment.flush()
-    tally = (await read_counters(store))[DONE]
+@pytest.mark.parametrize("kind", ["memory", "moto"])
+async def test_environments_add_up_and_a_new_one_begins_where_they_ended(kind: str) -> None:
+    clock, numbers = ManualClock(), count()
+    async with store_of(kind) as store:
+        for _ in range(20):
+            environment = Counters(store, clock, lambda: f"e{next(numbers)}")
+            environment.add(request(prompt_tokens=2))
+            environment.add(request(prompt_tokens=3))
+            await environment.flush()
+        tally = (await read_counters(store))[DONE]
     assert (tally.requests, tally.prompt_tokens, tally.at_ms) == (40, 100, int(clock.wall_s() * 1000))
-    assert len({pk for pk, _ in store.items}) > 1  # no partition takes the whole fleet's writes
+    assert tally.buckets == {bucket_of(1_000): 40}
+
+
+async def test_no_partition_takes_the_whole_fleets_writes() -> None:
+    store, numbers = MemoryStore(), count()
+    for _ in range(20):
+        environment = Counters(store, ManualClock(), lambda: f"e{next(numbers)}")
+        environment.add(request())
+        await environment.flush()
+    assert len({pk for pk, _ in store.items}) > 4
 
 
 async def test_nothing_is_written_before_it_is_time() -> None:

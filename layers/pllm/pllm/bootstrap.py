@@ -3,20 +3,24 @@
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from random import SystemRandom
 from uuid import uuid4
 
+from pllm.admission import Admissions
 from pllm.attempt import Upstreams
 from pllm.core import catalogue
+from pllm.core.allowances import Allowances
 from pllm.core.breaker import BreakerPolicy
 from pllm.core.catalogue import ModelCatalogue
 from pllm.core.clock import Clock
 from pllm.core.config import CompiledConfig, resolve
-from pllm.core.config.schema import Router
+from pllm.core.config.model_entry import ModelEntry
+from pllm.core.config.policies import Budgets, Limits
+from pllm.core.config.schema import Config, Router
 from pllm.core.plan import RoutingPolicy
 from pllm.core.rota import Rota
 from pllm.core.routing import Catalogue
@@ -42,6 +46,8 @@ from pllm.providers.vertex import GeminiApiProvider, VertexProvider
 from pllm.startup import Outside, Settings, begin
 from pllm.state.answers import StoredAnswers
 from pllm.state.counters import Counters
+from pllm.state.gate import GateEvent, Gates
+from pllm.state.gate_outage import GatePolicy
 from pllm.state.guard import GuardedStore
 from pllm.state.health import Health
 from pllm.state.key_reader import KeyReader
@@ -80,7 +86,7 @@ class Lasting:
     rota: Rota
     media: MediaFetcher
     known: Known
-    gates: Gates | None
+    gates: Callable[[GatePolicy], Gates] | None
 
 
 def gateway(environment: Mapping[str, str] = os.environ, emit: Emit = emit_to_stdout) -> App:
@@ -117,7 +123,7 @@ def _lasting(environment: Mapping[str, str], settings: Settings, clock: Clock, e
         Rota(SystemRandom()),
         MediaFetcher(),
         Known(KeyReader(store, clock, SystemRandom()) if store else None, transport.simple, clock, emit),
-        Gates(store, clock, SystemRandom(), on_event=partial(_gate_line, emit)) if store else None,
+        lru_cache(partial(_gates, store, clock, emit)) if store else None,
     )
 
 
@@ -130,7 +136,8 @@ def application(lasting: Lasting, compiled: CompiledConfig, variables: Mapping[s
     built = build(resolved.config, lasting.registry, variables, profile_of)
     for warning in (*compiled.warnings, *resolved.warnings, *built.notes):
         emit({"level": "WARN", "message": "configuration", "warning": str(warning)})
-    pipeline = _pipeline(resolved.config.router, built.catalogue, lasting)
+    admissions = _admissions(resolved.config, version, lasting)
+    pipeline = _pipeline(resolved.config.router, built.catalogue, lasting, admissions)
     master_key = resolved.config.auth.master_key or variables.get("PLLM_MASTER_KEY")
     answers = StoredAnswers(lasting.store) if lasting.store else None
     responses = Responses(Generation("responses", pipeline), answers, clock, emit)
@@ -142,17 +149,43 @@ def application(lasting: Lasting, compiled: CompiledConfig, variables: Mapping[s
         emit=emit,
         function=lasting.settings.function,
         missing=_missing(master_key, len(built.catalogue.models)),
-        settle=partial(_settle, lasting),
+        settle=partial(_settle, lasting, admissions.gates),
         count=lasting.counters.add if lasting.counters else None,
     )
     lasting.health.adopt(BreakerPolicy.of(resolved.config.router))
     return Gateway(edge)
 
 
-async def _settle(lasting: Lasting) -> None:
-    """After a client's last byte: what was counted goes to the table, as far as it is time."""
+async def _settle(lasting: Lasting, gates: Gates | None) -> None:
+    """After a client's last byte: what was counted or is still owed goes to the table, as far as it is time."""
     counters = lasting.counters.settle() if lasting.counters else asyncio.sleep(0)
-    await asyncio.gather(lasting.health.settle(), counters)
+    owed = gates.flush() if gates else asyncio.sleep(0)
+    await asyncio.gather(lasting.health.settle(), counters, owed)
+
+
+def _admissions(config: Config, version: int, lasting: Lasting) -> Admissions:
+    """Limits are kept in the table; without one they cannot be, and that is said rather than passed over."""
+    allowances = Allowances(config.limits, config.budgets, version)
+    if lasting.gates is None:
+        if config.limits != Limits() or config.budgets != Budgets() or any(_limited(entry) for entry in config.model_list):
+            warning = "limits and budgets are configured, and there is no table (PLLM_TABLE) to keep them in: they do not hold"
+            lasting.emit({"level": "WARN", "message": "configuration", "warning": warning})
+        return Admissions(None, allowances)
+    policy = GatePolicy(config.limits.on_state_error, config.budgets.on_state_error, config.budgets.strict)
+    return Admissions(lasting.gates(policy), allowances)
+
+
+def _limited(entry: ModelEntry) -> bool:
+    return not (entry.rpm is None and entry.tpm is None and entry.max_parallel is None)
+
+
+def _gates(store: GuardedStore, clock: Clock, emit: Emit, policy: GatePolicy) -> Gates:
+    """One for each policy: a new configuration with the same one goes on with the same leases."""
+
+    def line(event: GateEvent) -> None:
+        emit({"level": "WARN", "message": "limits", **event})
+
+    return Gates(store, clock, SystemRandom(), policy, line)
 
 
 def admin(environment: Mapping[str, str] = os.environ, emit: Emit = emit_to_stdout) -> App:
@@ -169,7 +202,7 @@ def read_models(front: str | None) -> ModelCatalogue:
     return catalogue.layered(catalogue.parse(Path(front).read_bytes(), front), packaged) if front else packaged
 
 
-def _pipeline(router: Router, catalogue: Catalogue, lasting: Lasting) -> Pipeline:
+def _pipeline(router: Router, catalogue: Catalogue, lasting: Lasting, admissions: Admissions) -> Pipeline:
     upstreams = Upstreams(
         endpoints=lasting.endpoints,
         transport=lasting.transport,
@@ -179,7 +212,8 @@ def _pipeline(router: Router, catalogue: Catalogue, lasting: Lasting) -> Pipelin
         drop_unsupported=router.drop_unsupported,
         repair_history=router.repair_history,
     )
-    return Pipeline(catalogue, upstreams, SystemRandom(), lasting.rota, RoutingPolicy.of(router), lasting.media)
+    policy = RoutingPolicy.of(router)
+    return Pipeline(catalogue, upstreams, SystemRandom(), lasting.rota, policy, lasting.media, admissions)
 
 
 def _health(store: GuardedStore | None, clock: Clock, settings: Settings, emit: Emit) -> Health:

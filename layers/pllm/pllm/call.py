@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pllm.core.jsontext import JsonObject
+from pllm.core.limits import GateLimits
 from pllm.core.record import RequestRecord
 from pllm.providers.base import Provider, ProviderRow
 from pllm.wire.lane import NativeCall
@@ -14,7 +15,8 @@ from pllm.wire.lane import NativeCall
 class Call:
     """A parsed client request. `dialect`: what the client speaks. `forward`: headers that travel along when the upstream
     speaks the same dialect. `deadline_s`: monotonic; None when there is none. `native`: a call without a neutral form, which
-    makes its own lanes; `body` is then empty."""
+    makes its own lanes; `body` then only tells its size, empty for a multipart form of `form_bytes`. `limits`: what the
+    caller's key and team may use."""
 
     dialect: str
     model: str
@@ -24,6 +26,8 @@ class Call:
     forward: Mapping[str, str] = field(default_factory=dict)
     deadline_s: float | None = None
     native: NativeCall | None = None
+    form_bytes: int = 0
+    limits: tuple[GateLimits, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,15 @@ Nothing is committed to the client before an upstream has answered and its first
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from random import Random
 
+from pllm.admission import Admission, Admissions
 from pllm.attempt import COMMIT_AFTER_S, Upstreams
 from pllm.call import Call, Endpoint, Reply
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.plan import Plan, RoutingPolicy, Step, Surroundings
+from pllm.core.record import RequestRecord
 from pllm.core.rota import Rota
 from pllm.core.routing import Catalogue
 from pllm.core.strategies import TokenMix
@@ -42,6 +45,7 @@ class Pipeline:
     rota: Rota
     policy: RoutingPolicy = field(default_factory=RoutingPolicy)
     media: MediaFetcher | None = None
+    admissions: Admissions = field(default_factory=Admissions)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def run(self, call: Call) -> Reply:
@@ -51,18 +55,31 @@ class Pipeline:
         call.record.model = call.model  # only now: a name that does not exist must not become a metric's dimension
         health = self.upstreams.health
         await health.refresh(wait=health.cold and plan.choices)
-        call.record.degraded = health.degraded
         call.record.route_s = self.upstreams.clock.monotonic_s() - began_s
+        admission = self.admissions.of(call, plan.possible)
+        try:
+            reply = await self._answered(plan, admission, call)
+        except BaseException as failure:
+            await admission.close(call.record, failure)
+            raise
+        finally:
+            call.record.degraded = health.degraded or admission.degraded
+        return _settling(reply, admission, call.record)
+
+    async def _answered(self, plan: Plan, admission: Admission, call: Call) -> Reply:
         translation = Translation(call.dialect, call.body, self._context(call), call.native, self.fetcher(call))
         while (step := plan.next(self.upstreams.remaining_s(call))) is not None:
             if step.wait_s:
                 await self.sleep(step.wait_s)
+            if not await admission.enter(step.deployment):
+                plan.lost(step)
+                continue
             probe = await self._probe(step, call)
             if step.probe and probe is None:
                 plan.lost(step)
                 continue
             try:
-                return await self._try(step, probe, plan, call, translation)
+                return await self._try(step, probe, plan, admission, call, translation)
             except GatewayError as error:
                 _note_failure(call, step, error.kind.value)
                 plan.failed(step, error)
@@ -78,17 +95,27 @@ class Pipeline:
             return None
         return await self.upstreams.health.claim(step.deployment.id, self.upstreams.timeout_s(step.deployment, call))
 
-    async def _try(self, step: Step, probe: Probe | None, plan: Plan, call: Call, translation: Translation) -> Reply:
+    async def _try(
+        self, step: Step, probe: Probe | None, plan: Plan, admission: Admission, call: Call, translation: Translation
+    ) -> Reply:
         patience_s = self.policy.hedge_after_s
         if probe is not None:
             patience_s = min(patience_s or PROBE_PATIENCE_S, PROBE_PATIENCE_S)
         if patience_s is None:
             watched = self.upstreams.health.observe(step.deployment.id)
             return await self.upstreams.attempt(step.deployment, call, translation, watched)
-        return await self._hedged(step, probe, patience_s, plan, call, translation)
+        beside = partial(_beside, plan, admission)
+        return await self._hedged(step, probe, patience_s, plan, beside, call, translation)
 
     async def _hedged(
-        self, step: Step, probe: Probe | None, patience_s: float, plan: Plan, call: Call, translation: Translation
+        self,
+        step: Step,
+        probe: Probe | None,
+        patience_s: float,
+        plan: Plan,
+        beside: Callable[[], Step | None],
+        call: Call,
+        translation: Translation,
     ) -> Reply:
         started_s = self.upstreams.clock.monotonic_s()
         records = []
@@ -114,7 +141,7 @@ class Pipeline:
                 loser.watched.dropped(waited_s * 1000)
 
         try:
-            winner, reply = await race(start, step, plan.beside, patience_s, failed, slower)
+            winner, reply = await race(start, step, beside, patience_s, failed, slower)
         except GatewayError:
             call.record.adopt(records[-1])
             raise
@@ -141,6 +168,28 @@ class Pipeline:
 
     def _context(self, call: Call) -> AnswerContext:
         return AnswerContext(call.model, int(self.upstreams.clock.wall_s()), f"{self.random.getrandbits(96):024x}")
+
+
+def _beside(plan: Plan, admission: Admission) -> Step | None:
+    """A second attempt goes only where nothing limits it: it could not wait for a gate to be asked."""
+    step = plan.beside()
+    if step is not None and not admission.has_room_for_more(step.deployment):
+        plan.lost(step)
+        return None
+    return step
+
+
+def _settling(reply: Reply, admission: Admission, record: RequestRecord) -> Reply:
+    """The reply, with what was held for it given back once it is closed."""
+
+    async def close() -> None:
+        try:
+            if reply.close is not None:
+                await reply.close()
+        finally:
+            await admission.close(record)
+
+    return replace(reply, headers={**reply.headers, **admission.headers}, close=close)
 
 
 def _note_failure(call: Call, step: Step, why: str) -> None:

@@ -4,6 +4,7 @@ An error is dialect-free here: `kind` says what happened, the edge and the clien
 words. The upstream's status class, code and Retry-After survive in `status`, `code` and `retry_after_s`.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -105,6 +106,8 @@ class GatewayError(Exception):
         self.retry_after_s = retry_after_s
         self.upstream_status = upstream_status
         self.upstream_type = upstream_type
+        self.headers: Mapping[str, str] = {}
+        """Further response headers: which limits hold, and how much is left of them."""
 
     @property
     def retryable(self) -> bool:

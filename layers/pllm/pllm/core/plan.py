@@ -126,8 +126,19 @@ class Plan:
     @property
     def choices(self) -> bool:
         """Whether there is anything to choose: with a single deployment there is nothing to know either."""
-        names = (self._asked, *self._known(self._policy.fallbacks, self._names(self._asked)))
-        return sum(len(self._catalogue.candidates(name, self._policy.strategy)) for name in names) > 1
+        return len(self._behind(self._policy.fallbacks)) > 1
+
+    @property
+    def possible(self) -> list[Deployment]:
+        """Every deployment that may come to answer: those behind the name, and behind its fallbacks of every kind."""
+        policy = self._policy
+        return self._behind(policy.fallbacks, policy.context_window_fallbacks, policy.content_policy_fallbacks)
+
+    def _behind(self, *fallbacks: Mapping[str, tuple[str, ...]]) -> list[Deployment]:
+        own = self._names(self._asked)
+        names = dict.fromkeys((self._asked, *(target for kind in fallbacks for target in self._known(kind, own))))
+        strategy = self._policy.strategy
+        return [candidate.deployment for name in names for candidate in self._catalogue.candidates(name, strategy)]
 
     def next(self, longest_wait_s: float = float("inf")) -> Step | None:
         """The next try, None when there is none. No pause will be longer than `longest_wait_s`."""

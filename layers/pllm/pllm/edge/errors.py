@@ -17,7 +17,7 @@ def body(error: GatewayError, path: str) -> bytes:
 
 def headers(error: GatewayError) -> dict[str, str]:
     """`retry-after` in whole seconds, rounded up: early is useless to the client and rude to the provider."""
-    extra: dict[str, str] = {}
+    extra: dict[str, str] = dict(error.headers)
     if error.retry_after_s is not None:
         extra["retry-after"] = str(math.ceil(error.retry_after_s))
     if error.status == 401:

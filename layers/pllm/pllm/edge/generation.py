@@ -33,6 +33,7 @@ class Generation:
             record=record,
             forward=forwarded(exchange.request),
             deadline_s=exchange.deadline_s,
+            limits=exchange.principal.limits,
         )
         permit(exchange, call.model)
         record.stream = call.stream

@@ -108,13 +108,13 @@ def path_parameter(path: str, prefix: str) -> str:
 
 
 async def send_whole(send: Send, status: int, headers: Headers, body: bytes) -> None:
-    await send(_start(status, [*headers, ("content-length", str(len(body)))]))
+    await send(start_message(status, [*headers, ("content-length", str(len(body)))]))
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 async def send_bytes(send: Send, headers: Headers, pieces: AsyncGenerator[bytes]) -> None:
     """Sends bytes as they come, and nothing else: they are not events."""
-    await send(_start(200, headers))
+    await send(start_message(200, headers))
     async with aclosing(pieces):
         async for piece in pieces:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
@@ -123,7 +123,7 @@ async def send_bytes(send: Send, headers: Headers, pieces: AsyncGenerator[bytes]
 
 async def send_pieces(send: Send, headers: Headers, pieces: AsyncGenerator[bytes]) -> None:
     """Sends whole events as they come, and a comment whenever nothing was sent for KEEP_ALIVE_S."""
-    await send(_start(200, headers))
+    await send(start_message(200, headers))
     heartbeat = _Heartbeat(send)
     try:
         async with aclosing(pieces):
@@ -167,7 +167,8 @@ class _Heartbeat:
                 await self._sending
 
 
-def _start(status: int, headers: Headers) -> Message:
+def start_message(status: int, headers: Headers) -> Message:
+    """The head of an answer. It goes on the wire with the first message of the body."""
     return {
         "type": "http.response.start",
         "status": status,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pllm.core.errors import invalid
+from pllm.core.jsontext import JsonObject
 from pllm.edge.exchange import Exchange
 from pllm.edge.generation import forwarded, permit, send_reply
 from pllm.edge.http import HttpRequest
@@ -35,23 +36,26 @@ class Media:
 
     async def __call__(self, exchange: Exchange) -> None:
         record = exchange.record
-        asked = await _read(exchange.request, self.path)
+        asked, body, form_bytes = await _read(exchange.request, self.path)
         permit(exchange, asked.model)
         record.stream = asked.delivery != "whole"
         call = Call(
             dialect="chat",
             model=asked.model,
-            body={},
+            body=body,
             stream=record.stream,
             record=record,
             forward=forwarded(exchange.request),
             deadline_s=exchange.deadline_s,
             native=asked,
+            form_bytes=form_bytes,
+            limits=exchange.principal.limits,
         )
         await send_reply(exchange, await self.pipeline.run(call))
 
 
-async def _read(request: HttpRequest, path: str) -> "MediaRequest":
+async def _read(request: HttpRequest, path: str) -> "tuple[MediaRequest, JsonObject, int]":
+    """The request, with what tells its size: its JSON body, or the bytes of its form."""
     from pllm.wire.openai_media import ENDPOINTS, form_request, json_request  # loaded by those who use it
 
     endpoint = ENDPOINTS[path]
@@ -65,5 +69,7 @@ async def _read(request: HttpRequest, path: str) -> "MediaRequest":
     if endpoint.takes == "form" and not is_form:
         raise invalid(f"/v1/{path} takes {_FORM}, not {content_type or 'a body without a Content-Type'}.")
     if is_form:
-        return form_request(endpoint, await request.body(), content_type)
-    return json_request(endpoint, await request.json_object())
+        form = await request.body()
+        return form_request(endpoint, form, content_type), {}, len(form)
+    body = await request.json_object()
+    return json_request(endpoint, body), body, 0

@@ -1,0 +1,160 @@
+"""What a request may use: taken before its first attempt, given back, with what it really used, after its last byte.
+
+`Admission.open` asks the caller's limits (key, team, model) and the first deployment's together, in one round trip; each
+further attempt asks its own deployment's. However the request ends, `close` settles everything once.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from pllm.call import Call
+from pllm.core.allowances import Allowances
+from pllm.core.deployment import Deployment
+from pllm.core.errors import ErrorKind, GatewayError
+from pllm.core.limit_answers import Denial
+from pllm.core.limit_estimate import measure, reserve
+from pllm.core.limits import GateLimits, Reservation, Spent, deployment_scope
+from pllm.core.record import RequestRecord
+from pllm.state.gate import Gates
+from pllm.state.gate_ticket import Ticket
+
+_CAPS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_NOTHING = Reservation(0, 0)
+_MAY_HAVE_WORKED = frozenset({ErrorKind.UPSTREAM_TIMEOUT, ErrorKind.STREAM_BROKEN})
+
+
+@dataclass(frozen=True)
+class Admissions:
+    """One for each configuration. `gates` is None where there is no table: then nothing can be limited, and a configuration
+    that limits something has warned of it at start-up."""
+
+    gates: Gates | None = None
+    allowances: Allowances = field(default_factory=Allowances)
+
+    def of(self, call: Call, possible: Iterable[Deployment]) -> "Admission":
+        """For one call; `possible` is every deployment that may come to answer it. Raises a 400 where a budget holds and a
+        price is not known: what cannot be bounded cannot be kept."""
+        if self.gates is None:
+            return Admission(None, (), _NOTHING)
+        scopes = tuple(one for one in (*call.limits, self.allowances.of_model(call.model)) if one.limited)
+        deployments = tuple(possible)
+        if not scopes and not any(_limits_of(one).limited for one in deployments):
+            return Admission(self.gates, (), _NOTHING)
+        need = _need(call, deployments)
+        if need.unpriced and any(one.budget is not None for one in scopes):
+            raise _unpriced(call.model)
+        return Admission(self.gates, scopes, need)
+
+
+class Admission:
+    """One request's holds. Not for two tasks at once."""
+
+    def __init__(self, gates: Gates | None, scopes: tuple[GateLimits, ...], need: Reservation) -> None:
+        self._gates = gates
+        self._scopes = scopes
+        self._need = need
+        self._caller: Ticket | None = None
+        self._places: list[Ticket] = []
+        self._opened = False
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """`x-ratelimit-*` of the caller's tightest limit."""
+        return self._caller.headers() if self._caller is not None else {}
+
+    @property
+    def degraded(self) -> bool:
+        """Whether the table was not asked for some limit."""
+        return any(ticket.degraded for ticket in (self._caller, *self._places) if ticket is not None)
+
+    async def enter(self, deployment: Deployment) -> bool:
+        """Whether this deployment has room. The first time the caller's own limits are asked too, and raise what refused."""
+        if self._gates is None:
+            return True
+        limits = _limits_of(deployment)
+        if self._opened:
+            return self._kept(await self._gates.admit([limits], self._need))
+        self._opened = True
+        caller, place = await self._gates.admit_first(self._scopes, limits, self._need)
+        if isinstance(caller, Denial):
+            raise _refused(caller)
+        self._caller = caller
+        return place is None or self._kept(place)
+
+    def has_room_for_more(self, deployment: Deployment) -> bool:
+        """Whether a hedge may go there without asking: only where nothing limits it."""
+        return self._gates is None or not _limits_of(deployment).limited
+
+    async def close(self, record: RequestRecord, failure: BaseException | None = None) -> None:
+        """Settles with what the record says was used, or, after a `failure` without any answer, with what that may have cost.
+        A second time does nothing."""
+        if self._gates is None:
+            return
+        caller, self._caller = self._caller, None
+        tickets = [*self._places, *([caller] if caller is not None else [])]
+        self._places = []
+        for ticket in tickets:
+            if record.attempts == 0:
+                await self._gates.cancel(ticket)  # nothing was sent to anybody
+            else:
+                await self._gates.settle(ticket, self._spent(record, failure))
+
+    def _kept(self, place: Ticket | Denial) -> bool:
+        if isinstance(place, Ticket):
+            self._places.append(place)
+        return isinstance(place, Ticket)
+
+    def _spent(self, record: RequestRecord, failure: BaseException | None) -> Spent:
+        """What the provider said. Where it may have worked without saying what it used (the answer broke, or never came), what
+        was set aside is charged: of two wrong figures, the one that lets nobody overshoot. A refusal costs nothing."""
+        tokens = record.prompt_tokens + record.completion_tokens
+        if tokens or record.cost_micro_usd is not None:
+            cost = record.cost_micro_usd
+            return Spent(tokens, self._need.micro_usd if cost is None else cost)
+        if isinstance(failure, GatewayError) and failure.kind not in _MAY_HAVE_WORKED:
+            return Spent(0, 0)
+        return Spent(self._need.tokens, self._need.micro_usd)
+
+
+def _limits_of(deployment: Deployment) -> GateLimits:
+    return GateLimits(deployment_scope(deployment.id), deployment.rpm, deployment.tpm, deployment.max_parallel)
+
+
+def _need(call: Call, deployments: tuple[Deployment, ...]) -> Reservation:
+    """The most that any of them may use for this call."""
+    size = replace(measure(call.body), audio_bytes=call.form_bytes) if call.form_bytes else measure(call.body)
+    asked = next((value for name in _CAPS if isinstance(value := call.body.get(name), int)), None)
+    choices = call.body.get("n")
+    needs = [
+        reserve(
+            size,
+            max_tokens=asked,
+            default_max_tokens=one.profile.default_max_tokens,
+            max_input_tokens=one.profile.max_input_tokens,
+            max_output_tokens=one.profile.max_output_tokens,
+            choices=choices if isinstance(choices, int) and choices > 0 else 1,
+            prices=one.profile.prices,
+        )
+        for one in deployments
+    ]
+    return Reservation(
+        max((one.tokens for one in needs), default=0),
+        max((one.micro_usd for one in needs), default=0),
+        unpriced=any(one.unpriced for one in needs),
+    )
+
+
+def _refused(denial: Denial) -> GatewayError:
+    error = denial.error()
+    error.headers = denial.headers()
+    return error
+
+
+def _unpriced(model: str) -> GatewayError:
+    return GatewayError(
+        ErrorKind.INVALID_REQUEST,
+        f"A budget holds for this call, and the price of {model!r} is not known, so it cannot be kept. "
+        "Set model_info.input_cost_per_token and output_cost_per_token for it.",
+        param="model",
+        code="price_unknown",
+    )

@@ -1,0 +1,161 @@
+"""Limits and budgets seen from the client's side: who is refused, what is told, and what is given back."""
+
+import asyncio
+from random import Random
+from typing import Any
+
+from tests.support.gateway import deployment, gateway
+from tests.support.upstream import Cut, Hang, event, upstream
+
+from pllm.admission import Admissions
+from pllm.core.allowances import Allowances
+from pllm.core.clock import ManualClock
+from pllm.core.config.policies import Budget, Budgets, Limit, Limits
+from pllm.core.profile import ModelProfile, Prices
+from pllm.state.gate import Gates
+from pllm.state.memory import MemoryStore
+
+ANSWER = {
+    "id": "c",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "x",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+}
+PRICED = ModelProfile(default_max_tokens=100, prices=Prices(input=1_000_000, output=2_000_000), known=True)
+
+
+class Limited:
+    """Admissions over a memory store whose clock the test owns."""
+
+    def __init__(self, limit: Limit | None = None, budget: Budget | None = None) -> None:
+        self.store = MemoryStore()
+        self.clock = ManualClock(1_800_000_000.0)
+        self.gates = Gates(self.store, self.clock, Random(1))
+        limits = Limits(models={"m": limit} if limit else {})
+        budgets = Budgets(models={"m": budget} if budget else {})
+        self.allowances = Allowances(limits, budgets)
+        self.admissions = Admissions(self.gates, self.allowances)
+
+    async def left(self) -> Any:
+        return await self.gates.look(self.allowances.of_model("m"))
+
+
+async def test_requests_over_the_limit_are_told_which_limit_whose_and_when() -> None:
+    limited = Limited(Limit(rpm=2))
+    async with upstream() as up, gateway([deployment(up.base_url)], admissions=limited.admissions) as gw:
+        up.will_answer(ANSWER)
+        first, second, third = [await gw.chat() for _ in range(3)]
+        assert first.headers["x-ratelimit-limit-requests"] == "2"
+        assert first.headers["x-ratelimit-remaining-requests"] == "1"
+        assert second.status_code == 200
+        assert third.status_code == 429
+        assert "model 'm'" in third.json()["error"]["message"]
+        assert third.headers["x-ratelimit-remaining-requests"] == "0"
+        assert 0 < int(third.headers["retry-after"]) <= 60
+        assert len(up.requests) == 2
+        limited.clock.advance(60)
+        assert (await gw.chat()).status_code == 200
+
+
+async def test_a_hundred_clients_at_once_get_exactly_the_limit() -> None:
+    limited = Limited(Limit(rpm=40))
+    async with upstream() as up, gateway([deployment(up.base_url)], admissions=limited.admissions) as gw:
+        up.will_answer(ANSWER)
+        answers = await asyncio.gather(*(gw.chat() for _ in range(100)))
+        assert sum(a.status_code == 200 for a in answers) == 40
+        assert sum(a.status_code == 429 for a in answers) == 60
+
+
+async def test_tokens_are_set_aside_and_what_was_not_used_is_given_back() -> None:
+    limited = Limited(Limit(tpm=1_000))
+    async with upstream() as up, gateway([deployment(up.base_url)], admissions=limited.admissions) as gw:
+        up.will_answer(ANSWER)
+        assert (await gw.chat(max_tokens=500)).status_code == 200
+        assert (await limited.left()).tokens_left == 1_000 - 15
+        refused = await gw.chat(max_tokens=990)
+        assert refused.status_code == 429
+        assert "tokens" in refused.json()["error"]["message"]
+
+
+async def test_money_is_charged_to_the_micro_dollar() -> None:
+    limited = Limited(budget=Budget(amount=1_000_000))
+    async with upstream() as up, gateway([deployment(up.base_url, profile=PRICED)], admissions=limited.admissions) as gw:
+        up.will_answer(ANSWER)
+        assert (await gw.chat()).status_code == 200
+        image = await limited.left()
+        assert image.budget_left == 1_000_000 - (10 * 1 + 5 * 2)
+
+
+async def test_a_budget_that_is_spent_is_insufficient_quota() -> None:
+    limited = Limited(budget=Budget(amount=100))
+    async with upstream() as up, gateway([deployment(up.base_url, profile=PRICED)], admissions=limited.admissions) as gw:
+        response = await gw.chat(max_tokens=1_000)
+        assert response.status_code == 429
+        assert response.json()["error"]["code"] == "insufficient_quota"
+        assert up.requests == []
+
+
+async def test_a_budget_refuses_a_model_whose_price_nobody_knows() -> None:
+    limited = Limited(budget=Budget(amount=1_000_000))
+    async with upstream() as up, gateway([deployment(up.base_url)], admissions=limited.admissions) as gw:
+        response = await gw.chat()
+        assert response.status_code == 400
+        assert response.json()["error"]["code"] == "price_unknown"
+
+
+async def test_a_stream_that_broke_before_it_told_its_usage_is_charged_what_was_set_aside() -> None:
+    limited = Limited(Limit(tpm=10_000))
+    async with upstream() as up, gateway([deployment(up.base_url)], admissions=limited.admissions) as gw:
+        delta = event({"choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": None}]})
+        up.will_stream(delta, end=(Hang(gw.committed), Cut()))
+        await gw.chat(stream=True, max_tokens=1_000)
+        assert (await limited.left()).tokens_left < 10_000 - 1_000
+
+
+async def test_a_request_that_no_provider_took_costs_no_tokens() -> None:
+    limited = Limited(Limit(tpm=10_000))
+    async with upstream() as up, gateway([deployment(up.base_url)], admissions=limited.admissions) as gw:
+        up.will_answer({"error": {"message": "bad"}}, 400)
+        assert (await gw.chat()).status_code == 400
+        assert (await limited.left()).tokens_left == 10_000
+
+
+async def test_parallel_calls_are_counted_until_the_last_byte() -> None:
+    limited = Limited(Limit(max_parallel=1))
+    go_on = asyncio.Event()
+    async with upstream() as up, gateway([deployment(up.base_url)], admissions=limited.admissions) as gw:
+        delta = event({"choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": None}]})
+        up.will_stream(delta, end=(Hang(go_on), Cut()))
+        running = asyncio.create_task(gw.chat(stream=True))
+        await asyncio.wait_for(gw.committed.wait(), 5)
+        refused = await gw.chat()
+        assert refused.status_code == 429
+        assert "in flight" in refused.json()["error"]["message"]
+        go_on.set()
+        await running
+        up.scripts.clear()
+        up.will_answer(ANSWER)
+        assert (await gw.chat()).status_code == 200
+
+
+async def test_a_deployment_at_its_limit_is_passed_over_for_the_next() -> None:
+    limited = Limited()
+    async with upstream() as small, upstream() as large:
+        small.will_answer(ANSWER)
+        large.will_answer(ANSWER)
+        first = deployment(small.base_url, id="m/small", priority=1, rpm=1)
+        second = deployment(large.base_url, id="m/large", priority=2)
+        async with gateway([first, second], admissions=limited.admissions) as gw:
+            served = [(await gw.chat()).headers["x-pllm-deployment"] for _ in range(3)]
+            assert served == ["m/small", "m/large", "m/large"]
+
+
+async def test_without_limits_nothing_is_asked_of_the_table() -> None:
+    limited = Limited()
+    async with upstream() as up, gateway([deployment(up.base_url)], admissions=limited.admissions) as gw:
+        up.will_answer(ANSWER)
+        response = await gw.chat()
+        assert not [name for name in response.headers if name.startswith("x-ratelimit")]
+        assert limited.store.items == {}

@@ -13,13 +13,13 @@ from moto.server import ThreadedMotoServer
 from tests.support.dynamodb import create_table
 from tests.support.versions import history_of
 
-from pllm.bootstrap import gateway
+from pllm.bootstrap import SystemClock, _lasting, application, gateway
 from pllm.core.clock import ManualClock
 from pllm.core.config import ConfigError, compile_config
 from pllm.core.config.loader import load
 from pllm.core.errors import GatewayError
 from pllm.live import LiveGateway
-from pllm.startup import Settings, begin, variables_of
+from pllm.startup import Settings, begin, read_config, variables_of
 from pllm.state.table import DynamoStore
 
 KEYS = {"aws_access_key_id": "AKID", "aws_secret_access_key": "secret"}
@@ -122,6 +122,20 @@ async def test_a_cold_start_begins_with_the_published_version(aws: str, environm
     assert await models(app) == ["second"]
     assert [line["note"] for line in lines if line.get("version")] == ["configuration version 2 is in use"]
     store.close()
+
+
+async def test_a_change_of_the_configuration_is_no_second_cold_start(
+    aws: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(text("deployed"))
+    lines: list[dict[str, Any]] = []
+    named = environment | {"PLLM_CONFIG": str(config)}
+    lasting = _lasting(named, Settings.of(named), SystemClock(), lines.append)
+    first, second = (application(lasting, read_config(str(config)), named, version) for version in (0, 1))
+    for app in (first, second):
+        assert await models(app) == ["deployed"]
+    assert sum(line.get("ColdStart", 0) for line in lines) == 1
 
 
 async def test_without_a_version_a_cold_start_begins_with_what_was_deployed(

@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from random import SystemRandom
@@ -22,12 +22,15 @@ from pllm.core.config.model_entry import ModelEntry
 from pllm.core.config.policies import Budgets, Limits
 from pllm.core.config.schema import Config, Router
 from pllm.core.plan import RoutingPolicy
+from pllm.core.record import RequestRecord
 from pllm.core.rota import Rota
 from pllm.core.routing import Catalogue
-from pllm.edge.app import Edge, Gateway, routes
+from pllm.edge.app import Edge, First, Gateway, Routes, routes
 from pllm.edge.generation import Generation
+from pllm.edge.idempotency import idempotent
 from pllm.edge.models import Models
 from pllm.edge.responses import Responses
+from pllm.edge.usage import UsageEndpoint
 from pllm.identity import Known, authenticator
 from pllm.live import App, LiveGateway, Parts
 from pllm.pipeline import Endpoint, Pipeline
@@ -50,9 +53,12 @@ from pllm.state.gate import GateEvent, Gates
 from pllm.state.gate_outage import GatePolicy
 from pllm.state.guard import GuardedStore
 from pllm.state.health import Health
+from pllm.state.idempotency import Idempotency
 from pllm.state.key_reader import KeyReader
 from pllm.state.memory import MemoryStore
 from pllm.state.table import DynamoStore, connect
+from pllm.state.usage import Ledger
+from pllm.state.usage_reader import UsageReader
 from pllm.telemetry.breaker_line import emit_move
 from pllm.telemetry.log import Emit, emit_to_stdout
 
@@ -87,6 +93,8 @@ class Lasting:
     media: MediaFetcher
     known: Known
     gates: Callable[[GatePolicy], Gates] | None
+    ledger: Ledger | None
+    cold: First = field(default_factory=First)
 
 
 def gateway(environment: Mapping[str, str] = os.environ, emit: Emit = emit_to_stdout) -> App:
@@ -124,6 +132,7 @@ def _lasting(environment: Mapping[str, str], settings: Settings, clock: Clock, e
         MediaFetcher(),
         Known(KeyReader(store, clock, SystemRandom()) if store else None, transport.simple, clock, emit),
         lru_cache(partial(_gates, store, clock, emit)) if store else None,
+        Ledger(store, clock, lambda: uuid4().hex, emit) if store else None,
     )
 
 
@@ -142,7 +151,7 @@ def application(lasting: Lasting, compiled: CompiledConfig, variables: Mapping[s
     answers = StoredAnswers(lasting.store) if lasting.store else None
     responses = Responses(Generation("responses", pipeline), answers, clock, emit)
     edge = Edge(
-        routes=routes(Models(built.catalogue, int(clock.wall_s())), pipeline, responses),
+        routes=_surface(lasting, routes(Models(built.catalogue, int(clock.wall_s())), pipeline, responses)),
         authenticator=authenticator(resolved.config, master_key, version, lasting.known),
         clock=clock,
         new_id=lambda: uuid4().hex,
@@ -150,17 +159,37 @@ def application(lasting: Lasting, compiled: CompiledConfig, variables: Mapping[s
         function=lasting.settings.function,
         missing=_missing(master_key, len(built.catalogue.models)),
         settle=partial(_settle, lasting, admissions.gates),
-        count=lasting.counters.add if lasting.counters else None,
+        count=partial(_count, lasting),
+        cold=lasting.cold,
     )
     lasting.health.adopt(BreakerPolicy.of(resolved.config.router))
+    if lasting.ledger:
+        lasting.ledger.adopt(exact=resolved.config.usage == "exact")
     return Gateway(edge)
+
+
+def _surface(lasting: Lasting, served: Routes) -> Routes:
+    """The routes, with what only a table can give them: idempotent POSTs and usage."""
+    store, clock = lasting.store, lasting.clock
+    keeper = Idempotency(store, clock, lambda: uuid4().hex) if store else None
+    usage = UsageEndpoint(UsageReader(store, clock) if store else None, clock)
+    return {**idempotent(served, keeper, lasting.emit), "/v1/usage": {"GET": ("usage", usage)}}
+
+
+def _count(lasting: Lasting, record: RequestRecord) -> None:
+    """A request that is over."""
+    if lasting.counters:
+        lasting.counters.add(record)
+    if lasting.ledger:
+        lasting.ledger.add(record)
 
 
 async def _settle(lasting: Lasting, gates: Gates | None) -> None:
     """After a client's last byte: what was counted or is still owed goes to the table, as far as it is time."""
     counters = lasting.counters.settle() if lasting.counters else asyncio.sleep(0)
     owed = gates.flush() if gates else asyncio.sleep(0)
-    await asyncio.gather(lasting.health.settle(), counters, owed)
+    usage = lasting.ledger.settle() if lasting.ledger else asyncio.sleep(0)
+    await asyncio.gather(lasting.health.settle(), counters, owed, usage)
 
 
 def _admissions(config: Config, version: int, lasting: Lasting) -> Admissions:

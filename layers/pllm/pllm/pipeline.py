@@ -71,7 +71,7 @@ class Pipeline:
         while (step := plan.next(self.upstreams.remaining_s(call))) is not None:
             if step.wait_s:
                 await self.sleep(step.wait_s)
-            if not await admission.enter(step.deployment):
+            if not await self._admitted(admission, step, call.record):
                 plan.lost(step)
                 continue
             probe = await self._probe(step, call)
@@ -89,6 +89,13 @@ class Pipeline:
         """What brings the media that the client named by address, in the time that is left."""
         media = self.media
         return None if media is None else lambda wanted: media.fetch(wanted, self.upstreams.remaining_s(call))
+
+    async def _admitted(self, admission: Admission, step: Step, record: RequestRecord) -> bool:
+        began_s = self.upstreams.clock.monotonic_s()
+        try:
+            return await admission.enter(step.deployment)
+        finally:
+            record.admit_s += self.upstreams.clock.monotonic_s() - began_s
 
     async def _probe(self, step: Step, call: Call) -> Probe | None:
         if not step.probe:

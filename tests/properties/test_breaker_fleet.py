@@ -173,11 +173,10 @@ async def _step(world: World, random: Random) -> None:
         await world.tick(random.choice((0.1, 0.5, 2.0, 6.0, 11.0, 18.5, 23.0)))
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_long_walks_trip_and_probe_often_and_break_nothing(seed: int) -> None:
-    probes, trips = _long_walk(memory, seed, 900)
-    assert probes > 5
-    assert trips > 1
+def test_long_walks_trip_and_probe_often_and_break_nothing() -> None:
+    walks = [_long_walk(memory, seed, 900) for seed in range(6)]
+    assert sum(probes for probes, _ in walks) > 40
+    assert sum(trips for _, trips in walks) > 8
 
 
 async def test_a_fast_clock_does_not_end_a_slow_ones_lease_while_its_probe_lives() -> None:

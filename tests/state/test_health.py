@@ -420,14 +420,18 @@ async def test_a_claim_whose_answer_was_lost_is_not_used_but_taken_up_by_the_nex
     assert await a.health.claim(DEP, 600) is not None
 
 
-async def test_when_the_table_is_back_its_word_goes_before_what_was_decided_alone(store: Counting, clock: ManualClock) -> None:
-    (a,) = fleet(store, [clock])
+@pytest.mark.parametrize(("after_s", "told"), [(7, Admission.NONE), (31, Admission.ALL)])
+async def test_a_trip_decided_alone_is_told_when_the_table_is_back_unless_it_is_over(
+    store: Counting, clock: ManualClock, after_s: float, told: Admission
+) -> None:
+    a, b = fleet(store, [clock] * 2)
     a.faulty.always = Fault.LOST_REQUEST
     await opened(a)
     a.faulty.always = Fault.NONE
-    clock.advance(7)
+    clock.advance(after_s)
     await a.look()
-    assert admission(a) is Admission.ALL
+    await b.look()
+    assert admission(a) is admission(b) is told
 
 
 async def test_a_slow_read_does_not_undo_what_a_write_has_just_answered(store: Counting, clock: ManualClock) -> None:

@@ -76,7 +76,7 @@ class Health:
         self._pending: dict[tuple[int, str], Sums] = {}
         self._flushed_s = clock.wall_s()
         self._failure_seen = False
-        self._verdicts: list[tuple[str, Asked]] = []
+        self._untold: dict[tuple[str, Move], Asked] = {}
         self._lost_claims: dict[str, str] = {}
         self._looks: dict[str, list[tuple[int, int, Outcomes]]] = {}
         self._in_flight: dict[str, int] = {}
@@ -142,9 +142,10 @@ class Health:
         """At the end of an invocation, after the client's last byte: writes what is due and waits for what is under way."""
         if self._tasks:
             await asyncio.wait(set(self._tasks))
-        verdicts, self._verdicts = self._verdicts, []
-        for deployment, asked in verdicts:
-            await self._judge(deployment, asked)
+        untold, self._untold = self._untold, {}
+        for (deployment, _), asked in untold.items():
+            if asked.move is not Move.TRIP or asked.until_ms > self._now_ms():
+                await self._tell(deployment, asked)
         due = self._clock.wall_s() - self._flushed_s
         if self._pending and (not 0 <= due < _FLUSH_S or len(self._pending) > _FLUSH_ROWS or self._failure_seen):
             await self.flush()
@@ -196,7 +197,7 @@ class Health:
         """A probe's verdict. One that cannot be told now is told again later: it is fenced by its probe's name."""
         self._snapshot.move(deployment, asked)
         if not probe.local:
-            self._spawn(self._judge(deployment, asked))
+            self._spawn(self._tell(deployment, asked))
 
     def verdict_of_success(self, probe: Probe) -> Asked:
         return circuit.succeed(probe.id, self._now_ms())
@@ -265,19 +266,22 @@ class Health:
         return breaker
 
     async def _move_or_not(self, deployment: str, asked: Asked) -> None:
-        """A move that is made here alone when the table cannot be asked: it only makes this environment more careful."""
+        """A move that is made here alone when the table cannot be asked: it only makes this environment more careful. A trip
+        is told as soon as the table is back; generations see to it that it opens nothing that has recovered."""
         try:
             await self._move(deployment, asked)
         except StateError:
             moved = self._snapshot.move(deployment, asked)
+            if asked.move is Move.TRIP:
+                self._untold[deployment, asked.move] = asked
             if moved is not None:
                 self._notify(deployment, asked.move, moved)
 
-    async def _judge(self, deployment: str, asked: Asked) -> None:
+    async def _tell(self, deployment: str, asked: Asked) -> None:
         try:
             await self._move(deployment, asked)
         except StateError:
-            self._verdicts.append((deployment, asked))
+            self._untold[deployment, asked.move] = asked
 
     async def _force(self, deployment: str, asked: Asked) -> Breaker:
         moved = await self._move(deployment, asked)

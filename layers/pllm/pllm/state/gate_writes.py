@@ -151,6 +151,7 @@ def _admit(asked: Asked, image: GateImage, at: Epochs, *, seen: bool) -> Update:
 def _roll_and_admit(asked: Asked, image: GateImage, at: Epochs) -> Update:
     """The first request of a minute opens it and is in. Sliding: it is only in if what it knows of the old window holds."""
     conditions: list[Condition] = [Absent("off"), Compare("w", "=", image.window)]
+    conditions += [_as_seen("rl", image.requests_limit), _as_seen("tl", image.tokens_limit)]
     values: dict[str, Expression] = {"w": at.window}
     adjacent = image.window == at.window - 1
     if image.requests_limit is not None:
@@ -242,12 +243,17 @@ def _roll_holds(scope: str, image: GateImage, generation: int, strict: bool) -> 
         values |= {"h": 0, "hp": 0, "k": 0, "kp": 0}
     if image.budget_limit is not None and not strict:
         values["b"] = Plus(Attr("b"), Attr(dead))
-    return _gate(scope, set=values, condition=Compare("g", "=", image.generation))
+    return _gate(scope, set=values, condition=AllOf((Compare("g", "=", image.generation), _as_seen("bl", image.budget_limit))))
 
 
 def _roll_period(scope: str, image: GateImage, period: int) -> Update:
     values: dict[str, Expression] = {"p": period, "b": Minus(Attr("bl"), Attr("h"))}
-    return _gate(scope, set=values, condition=Compare("p", "=", image.period))
+    return _gate(scope, set=values, condition=AllOf((Compare("p", "=", image.period), Exists("bl"))))
+
+
+def _as_seen(limit: str, value: int | None) -> Condition:
+    """Moving a gate on means something else for each thing it limits: it must not limit more, or less, than the image says."""
+    return Absent(limit) if value is None else Exists(limit)
 
 
 _Change = tuple[str, str, int | None, int | None, Mapping[str, Expression]]

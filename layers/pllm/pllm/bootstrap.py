@@ -163,8 +163,6 @@ def application(lasting: Lasting, compiled: CompiledConfig, variables: Mapping[s
         cold=lasting.cold,
     )
     lasting.health.adopt(BreakerPolicy.of(resolved.config.router))
-    if lasting.ledger:
-        lasting.ledger.adopt(exact=resolved.config.usage == "exact")
     return Gateway(edge)
 
 

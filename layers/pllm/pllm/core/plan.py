@@ -318,5 +318,9 @@ def _all_left_alone(name: str, blocked: Sequence[tuple[int, str]]) -> GatewayErr
 
 
 def backoff_s(repeat: int, random: Random, *, base_s: float = 0.25, cap_s: float = 8.0) -> float:
-    """How long to wait before trying a deployment again: exponential with full jitter."""
-    return random.uniform(0, min(cap_s, base_s * 2 ** (repeat - 1)))
+    """How long to wait before trying a deployment again: exponential, less up to a quarter of it at random.
+
+    The jitter keeps clients apart, and is small enough that every wait is much longer than the one before: full jitter would
+    often make it shorter."""
+    longest_s: float = min(cap_s, base_s * 2 ** (repeat - 1))
+    return random.uniform(0.75, 1.0) * longest_s

@@ -17,7 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "infra" / "template.yaml"
 Template = dict[str, Any]
 
-FUNCTIONS = ("GatewayFunction", "AdminFunction")
+SERVING = ("GatewayFunction", "AdminFunction")
+FUNCTIONS = (*SERVING, "RollupFunction")
+SERVING_ROLES = ("GatewayRole", "AdminRole")
 # The longest that API Gateway waits for an answer that is not streamed.
 BUFFERED_TIMEOUT_S = 29
 READING = {"dynamodb:GetItem", "dynamodb:Query"}
@@ -93,14 +95,14 @@ def test_every_path_of_the_data_plane_streams(template: Template) -> None:
 
 
 def test_the_mode_of_each_function_is_the_one_its_events_ask_for(template: Template) -> None:
-    for function in FUNCTIONS:
+    for function in SERVING:
         mode = properties(template, function)["Environment"]["Variables"]["LAMBDA_STREAM_MODE"]
         transfers = {event.get("ResponseTransferMode", "BUFFERED") for event in events(template, function).values()}
         assert transfers == {{"stream": "RESPONSE_STREAM", "buffered": "BUFFERED"}[mode]}
 
 
 def test_no_event_waits_longer_than_its_function_lives(template: Template) -> None:
-    for function in FUNCTIONS:
+    for function in SERVING:
         timeout_ms = properties(template, function)["Timeout"] * 1000
         for event in events(template, function).values():
             assert event.get("TimeoutInMillis", 0) <= timeout_ms
@@ -109,7 +111,7 @@ def test_no_event_waits_longer_than_its_function_lives(template: Template) -> No
 
 
 def test_only_the_iam_paths_ask_for_a_signature(template: Template) -> None:
-    for function in FUNCTIONS:
+    for function in SERVING:
         for event in events(template, function).values():
             if event["Path"].startswith("/iam/"):
                 assert event["Auth"] == {"Authorizer": "AWS_IAM", "InvokeRole": "NONE"}
@@ -120,6 +122,23 @@ def test_only_the_iam_paths_ask_for_a_signature(template: Template) -> None:
 def test_the_control_plane_answers_its_own_paths(template: Template) -> None:
     paths = {event["Path"] for event in events(template, "AdminFunction").values()}
     assert paths == {"/v1/admin/{proxy+}", "/api/admin/{proxy+}", "/metrics", "/ui", "/ui/{proxy+}"}
+
+
+def test_the_roll_up_runs_every_hour_without_the_streaming_runtime(template: Template) -> None:
+    wrapper = "AWS_LAMBDA_EXEC_WRAPPER"
+    assert wrapper not in template["Globals"]["Function"]["Environment"]["Variables"]
+    assert all(wrapper in properties(template, function)["Environment"]["Variables"] for function in SERVING)
+    rollup = properties(template, "RollupFunction")
+    assert wrapper not in rollup.get("Environment", {}).get("Variables", {})
+    assert [event["Schedule"] for event in events(template, "RollupFunction").values()] == ["cron(5 * * * ? *)"]
+
+
+def test_the_roll_up_sees_usage_and_nothing_else(template: Template) -> None:
+    policies = {policy for policy, _ in statements(template, "RollupRole")}
+    assert policies == {"logs", "state", "tracing"}
+    [statement] = table_statements(template, "RollupRole")
+    assert statement["Action"] == ["dynamodb:GetItem", "dynamodb:Query", "dynamodb:UpdateItem"]
+    assert statement["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["U#*"]}}
 
 
 def test_no_role_has_a_wildcard_action(template: Template) -> None:
@@ -163,7 +182,7 @@ def test_the_data_plane_may_count_but_not_make_keys_or_configuration(template: T
         for action in as_list(statement["Action"])
         if action not in READING
     }
-    assert written == {"dynamodb:UpdateItem": ["G#*", "H#*", "U#*", "R#*"], "dynamodb:DeleteItem": ["R#*"]}
+    assert written == {"dynamodb:UpdateItem": ["G#*", "H#*", "U#*", "R#*", "I#*"], "dynamodb:DeleteItem": ["R#*"]}
 
 
 def test_the_roles_allow_what_the_store_asks_of_the_table_and_no_more(template: Template) -> None:
@@ -173,13 +192,13 @@ def test_the_roles_allow_what_the_store_asks_of_the_table_and_no_more(template: 
     parts = {f"{part}Item" for part in re.findall(r"""return \{"(Update|Delete|Put|ConditionCheck)":""", source)}
     operations = (called | parts) - {"TransactWriteItems"}
     assert {"GetItem", "UpdateItem"} <= operations
-    for role in roles(template):
+    for role in SERVING_ROLES:
         allowed = {action for statement in table_statements(template, role) for action in as_list(statement["Action"])}
         assert allowed == {f"dynamodb:{operation}" for operation in operations}
 
 
 def test_every_role_reads_one_secret_and_writes_none(template: Template) -> None:
-    for role in roles(template):
+    for role in SERVING_ROLES:
         secret = [statement for policy, statement in statements(template, role) if policy == "provider-keys"]
         assert [(statement["Action"], statement["Resource"]) for statement in secret] == [
             ("secretsmanager:GetSecretValue", {"Ref": "ProviderKeys"})
@@ -333,7 +352,7 @@ def test_every_variable_the_template_sets_is_documented(template: Template) -> N
     page = ROOT / "docs" / "environment.md"
     variables = dict(template["Globals"]["Function"]["Environment"]["Variables"])
     for function in FUNCTIONS:
-        variables |= properties(template, function)["Environment"]["Variables"]
+        variables |= properties(template, function).get("Environment", {}).get("Variables", {})
     text = page.read_text("utf-8")
     assert [name for name in variables if f"`{name}`" not in text] == []
 

@@ -146,6 +146,19 @@ async def test_a_cold_environment_opens_the_period_before_it_spends() -> None:
     assert world.numbers("b", "h") == (96_000, 4_000)
 
 
+async def test_a_period_that_begins_within_a_generation_is_opened_too() -> None:
+    """Midnight in India is half past the hour elsewhere; in UTC every midnight begins a generation."""
+    world = World()
+    indian = GateLimits("key/a", budget=BudgetLimit(10_000, "day", "Asia/Kolkata"))
+    midnight_s = (world.clock.now_s // DAY_S) * DAY_S + 18.5 * 3600
+    assert int(midnight_s - 20) // GENERATION_S == int(midnight_s + 20) // GENERATION_S
+    world.clock.now_s = midnight_s - 20
+    await world.gates.settle(await world.ticket(indian), Spent(1, 3_000))
+    world.clock.now_s = midnight_s + 20
+    await world.ticket(indian, gates=world.environment())
+    assert world.numbers("b", "h") == (6_000, 4_000)
+
+
 async def test_unused_tokens_go_back_into_their_minute_only() -> None:
     world = World()
     early, late = await world.ticket(TOKENS), await world.ticket(TOKENS)
@@ -180,12 +193,11 @@ async def test_a_budget_that_was_lifted_and_set_again_begins_with_what_is_still_
 
 async def test_what_a_lifted_budget_left_behind_admits_nobody() -> None:
     world = World()
-    await world.gates.settle(await world.ticket(MONEY), Spent(1, 3_000))
+    await world.ticket(MONEY)  # goes on holding 4,000 while the budget comes and goes
     await world.ticket(GateLimits("key/a", max_parallel=5, version=1))
     small = GateLimits("key/a", max_parallel=5, budget=BudgetLimit(3_000, "total"), version=2)
-    assert not isinstance(await world.environment().admit([small], NEED), Ticket)
-    await world.ticket(small, Reservation(1, 2_500), world.environment())
-    assert world.numbers("b", "bl", "h") == (500, 3_000, 2_500)
+    assert not isinstance(await world.environment().admit([small], Reservation(1, 100)), Ticket)
+    assert world.numbers("b", "bl", "h") == (-1_000, 3_000, 4_000)
 
 
 async def test_cancelling_is_as_if_it_had_never_been() -> None:

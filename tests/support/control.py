@@ -24,6 +24,7 @@ from pllm.edge.http import HttpRequest
 from pllm.state.key_reader import KeyReader
 from pllm.state.memory import MemoryStore
 from pllm.state.store import TransactionalStore
+from pllm.state.usage_reader import UsageReader
 
 SCRAPE_TOKEN = "scrape-me"
 
@@ -107,6 +108,7 @@ async def control(
         kept,
         Secret(SCRAPE_TOKEN),
         missing,
+        usage=UsageReader(store, service.clock) if table else None,
         configs=ConfigDesk(history_of(store, service.clock), deployed(), _variables) if table else None,
     )
     inner = httpx2.ASGITransport(app=admin_app(services), raise_app_exceptions=False)

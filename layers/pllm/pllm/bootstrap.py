@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from random import SystemRandom
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from pllm.admission import Admissions
@@ -61,6 +62,9 @@ from pllm.state.usage import Ledger
 from pllm.state.usage_reader import UsageReader
 from pllm.telemetry.breaker_line import emit_move
 from pllm.telemetry.log import Emit, emit_to_stdout
+
+if TYPE_CHECKING:
+    from pllm.rollup import Handler
 
 
 class SystemClock:
@@ -163,6 +167,8 @@ def application(lasting: Lasting, compiled: CompiledConfig, variables: Mapping[s
         cold=lasting.cold,
     )
     lasting.health.adopt(BreakerPolicy.of(resolved.config.router))
+    if lasting.ledger:
+        lasting.ledger.adopt(exact=resolved.config.usage == "exact")
     return Gateway(edge)
 
 
@@ -220,6 +226,13 @@ def admin(environment: Mapping[str, str] = os.environ, emit: Emit = emit_to_stdo
     from pllm.control_plane import control_plane  # FastAPI and what it needs: not for the data plane's cold start
 
     return control_plane(environment, read_models(Settings.of(environment).catalogue), SystemClock(), emit)
+
+
+def rollup(environment: Mapping[str, str] = os.environ, emit: Emit = emit_to_stdout) -> "Handler":
+    """The scheduled function. Raises RuntimeError where there is no table."""
+    from pllm.rollup import handler  # for its function alone
+
+    return handler(environment, SystemClock(), emit)
 
 
 def read_models(front: str | None) -> ModelCatalogue:

@@ -34,6 +34,7 @@ from pllm.state.keys import Keys, KeyTools
 from pllm.state.store import TransactionalStore
 from pllm.state.table import DynamoStore, connect
 from pllm.state.teams import Teams
+from pllm.state.usage_reader import UsageReader
 from pllm.telemetry.log import Emit
 
 # An administrator waits rather than not know whether a change was made.
@@ -104,6 +105,7 @@ def application(lasting: LastingAdmin, compiled: CompiledConfig, variables: Mapp
         scrape_token=Secret(token) if token else None,
         missing=() if master_key else ("a master key",),
         fleet=FleetReader(lasting.store, lasting.clock) if lasting.store is not None else None,
+        usage=UsageReader(lasting.store, lasting.clock) if lasting.store is not None else None,
         configs=lasting.configs,
     )
     return admin_app(services)

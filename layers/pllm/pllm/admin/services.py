@@ -20,6 +20,7 @@ from pllm.state.config_history import ConfigHistory
 from pllm.state.fleet_reader import FleetReader
 from pllm.state.keys import Keys
 from pllm.state.teams import Teams
+from pllm.state.usage_reader import UsageReader
 from pllm.telemetry.log import Emit
 
 Scope = MutableMapping[str, Any]
@@ -63,7 +64,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class AdminServices:
-    """`kept`, `fleet` and `configs` are None where there is no table. `missing` is what /ready names."""
+    """`kept`, `fleet`, `usage` and `configs` are None where there is no table. `missing` is what /ready names."""
 
     authenticate: Authenticate
     running: Running
@@ -74,6 +75,7 @@ class AdminServices:
     scrape_token: Secret | None = None
     missing: tuple[str, ...] = ()
     fleet: FleetReader | None = None
+    usage: UsageReader | None = None
     configs: ConfigDesk | None = None
 
 

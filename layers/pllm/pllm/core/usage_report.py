@@ -112,7 +112,7 @@ def _single(name: str, values: Sequence[str]) -> str:
 
 
 def _range(period: Period, given: Mapping[str, str], now_s: float) -> tuple[int, int]:
-    to_s = ceil_s(period, _time(given, "to", now_s))
+    to_s = ceil_s(period, _time(given, "to", floor_s(period, now_s) + LENGTH_S[period]))
     from_s = floor_s(period, _time(given, "from", to_s - _USUAL_S[period]))
     if from_s >= to_s:
         raise invalid("'from' must be before 'to'.", "from")

@@ -57,6 +57,10 @@ class Ledger:
         self._failure_seen = False
         self._flushing = asyncio.Lock()
 
+    def adopt(self, *, exact: bool) -> None:
+        """From now on: what a new configuration says."""
+        self._exact = exact
+
     @property
     def unflushed(self) -> Amounts:
         """What the table is not known to have."""

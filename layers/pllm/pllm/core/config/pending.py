@@ -14,7 +14,6 @@ PENDING: dict[str, str] = {
     "logging": "the level is fixed and rows are not exported yet",
     "telemetry": "the namespace is PLLM and traces are not exported yet",
     "guardrails": "there are no guardrails yet",
-    "usage": "usage is not kept yet",
 }
 
 

@@ -1,5 +1,8 @@
 """When a period begins and ends, in UTC and where clocks change."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -90,3 +93,10 @@ def test_what_is_not_limited_says_so() -> None:
     for limits in (GateLimits("k", rpm=0), GateLimits("k", tpm=1), GateLimits("k", max_parallel=1)):
         assert limits.limited
     assert GateLimits("k", budget=BudgetLimit(0)).limited
+
+
+def test_zones_are_known_on_a_machine_without_zone_files() -> None:
+    code = "from pllm.core.limits import BudgetLimit, period_start_s; print(period_start_s(BudgetLimit(1, 'day', 'Asia/Tokyo'), 0))"
+    environment = {**os.environ, "PYTHONTZPATH": ""}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == str(-9 * 3600)

@@ -103,7 +103,15 @@ async def test_add_counts_from_nothing_and_remove_takes_away(store: Store) -> No
         (Compare("n", "<=", 4), False),
         (Compare("n", ">=", Attr("m")), True),
         (Compare("n", "=", "5"), False),
+        (Compare("n", "<>", "5"), True),
         (Compare("absent", "<", 9), False),
+        (Compare("absent", "=", 9), False),
+        (Compare("absent", "<>", 9), True),
+        (Compare("n", "<", Attr("absent")), False),
+        (Compare("n", ">=", Attr("absent")), False),
+        (Compare("n", "=", Attr("absent")), False),
+        (Compare("n", "<>", Attr("absent")), True),
+        (Compare("none", "=", None), True),
         (Exists("n"), True),
         (Exists("absent"), False),
         (Absent("absent"), True),
@@ -114,13 +122,22 @@ async def test_add_counts_from_nothing_and_remove_takes_away(store: Store) -> No
 async def test_a_condition_decides_and_a_refusal_shows_the_item_and_writes_nothing(
     store: Store, condition: Condition, met: bool
 ) -> None:
-    await store.update(Update("p", "s", set={"n": 5, "m": 4, "s": "x"}))
+    await store.update(Update("p", "s", set={"n": 5, "m": 4, "s": "x", "none": None}))
     before = await store.get("p", "s")
     result = await store.update(Update("p", "s", add={"n": 1}, condition=condition))
     assert isinstance(result, Applied) is met
     if not met:
         assert result == Refused(before)
         assert await store.get("p", "s") == before
+
+
+@pytest.mark.parametrize("store", ["memory", pytest.param("local", marks=pytest.mark.needs_java)], indirect=True)
+async def test_two_attributes_that_are_not_there_are_not_equal(store: Store) -> None:
+    await store.update(Update("p", "s", set={"n": 5}))
+    assert isinstance(await store.update(Update("p", "s", set={"n": 6}, condition=Compare("one", "=", None))), Refused)
+    for sign, expected in (("=", Refused), ("<=", Refused), ("<>", Applied)):
+        result = await store.update(Update("p", "s", set={"n": 6}, condition=Compare("one", sign, Attr("other"))))
+        assert isinstance(result, expected)
 
 
 async def test_creating_once_is_a_condition_on_absence(store: Store) -> None:

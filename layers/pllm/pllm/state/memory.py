@@ -86,8 +86,12 @@ class MemoryStore:
             self.items[key] = applied(write, self.items.get(key) or {})
 
 
+class _Nothing:
+    """What an attribute that is not there compares as: equal to nothing, not even to another one that is not there."""
+
+
 def holds(condition: Condition, item: Item) -> bool:
-    """Whether an item meets a condition. Values of different types compare false, as in DynamoDB."""
+    """Whether an item meets a condition. Absent attributes and values of different types are unequal, and in no order."""
     match condition:
         case AllOf(conditions):
             return all(holds(one, item) for one in conditions)
@@ -98,7 +102,7 @@ def holds(condition: Condition, item: Item) -> bool:
         case Absent(name):
             return name not in item
         case Compare(name, sign, operand):
-            return _compare(item.get(name), sign, _operand(operand, item))
+            return _compare(_seen(Attr(name), item), sign, _seen(operand, item))
 
 
 def applied(update: Update, old: Item) -> Item:
@@ -113,10 +117,14 @@ def applied(update: Update, old: Item) -> Item:
     return new
 
 
-def _compare(left: Value, sign: str, right: Value) -> bool:
-    if left is None or right is None or type(left) is not type(right):
-        return False
+def _compare(left: Value | _Nothing, sign: str, right: Value | _Nothing) -> bool:
+    if isinstance(left, _Nothing) or isinstance(right, _Nothing) or type(left) is not type(right):
+        return sign == "<>"
     return _COMPARISONS[sign](left, right)
+
+
+def _seen(operand: Operand, item: Item) -> Value | _Nothing:
+    return item.get(operand.name, _Nothing()) if isinstance(operand, Attr) else operand
 
 
 def _evaluate(expression: Expression, item: Item) -> Value:

@@ -41,7 +41,7 @@ Expression = Operand | Plus | Minus
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """`attribute <operator> operand`; false where the attribute is absent, as in DynamoDB."""
+    """`attribute <operator> operand`; where either attribute is absent only `<>` is true, as in DynamoDB."""
 
     name: str
     operator: str  # one of = <> < <= > >=

@@ -39,7 +39,8 @@ class Lock:
 
 LOCKS: tuple[Lock, ...] = (
     Lock(DEVELOPMENT, extras=("", "admin", "runtime", "local", "dev")),
-    Lock("layers/pllm/requirements.txt", extras=("", "admin"), shipped=True),
+    Lock("layers/pllm/requirements.txt", extras=("",), shipped=True),
+    Lock("layers/admin/requirements.txt", extras=("admin",), shipped=True),
     Lock("layers/runtime/requirements.txt", extras=("runtime",), shipped=True),
     Lock("requirements/sam.txt", groups=("sam",)),
     Lock("requirements/model.txt", extras=("model",), groups=("model",), alone=True),

@@ -338,8 +338,13 @@ def test_snapstart_asks_for_a_runtime_that_has_it(template: Template) -> None:
 def test_a_new_layer_publishes_a_new_version(template: Template) -> None:
     gateway = properties(template, "GatewayFunction")
     assert gateway["AutoPublishAliasAllProperties"] is True
-    for layer in template["Globals"]["Function"]["Layers"]:
-        assert properties(template, layer["Ref"])["PublishLambdaVersion"] is True
+    layers = [name for name, resource in template["Resources"].items() if resource["Type"] == "AWS::Serverless::LayerVersion"]
+    assert [name for name in layers if properties(template, name)["PublishLambdaVersion"] is not True] == []
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_no_function_has_more_layers_than_lambda_takes(function: str, template: Template) -> None:
+    assert len(template["Globals"]["Function"]["Layers"]) + len(properties(template, function).get("Layers", [])) <= 5
 
 
 def test_the_interpreter_that_runs_the_tests_is_one_that_can_be_deployed(template: Template) -> None:

@@ -16,7 +16,7 @@ try:
     import yaml
     from yaml.events import CollectionEndEvent, CollectionStartEvent, Event
     from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
-except ImportError:  # pragma: no cover - the cloud functions ship no YAML package
+except ImportError:  # pragma: no cover - the data plane ships no YAML package
     raise ImportError("reading YAML needs the PyYAML package; give the configuration as JSON, or compiled") from None
 
 _PLAIN = "!plain"

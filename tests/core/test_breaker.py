@@ -113,13 +113,53 @@ def test_a_refused_credential_opens_for_the_longest_time() -> None:
     assert after(None, circuit.trip(POLICY, 0, NOW, ErrorKind.UPSTREAM_AUTH.value)).until_ms == NOW + 100_000
 
 
-def test_an_administrators_word_holds_from_any_state() -> None:
+@pytest.mark.parametrize("until_ms", [NOW + 5_000, circuit.UNTIL_RELEASED_MS])
+def test_an_administrators_word_holds_from_any_state_until_its_time_is_over(until_ms: int) -> None:
     half = after(opened(), circuit.claim(POLICY, "a/1", NOW + 30_000, 10))
     for breaker in (Breaker(), opened(), half):
-        forced = after(breaker, circuit.force_open(NOW + 9_999_999, NOW))
-        assert forced.admits(NOW + 9_999_998) is Admission.NONE
+        forced = after(breaker, circuit.force_open(breaker.generation, NOW, until_ms, "maintenance"))
+        assert (forced.forced(until_ms - 1), forced.forced(until_ms), forced.note) == (True, False, "maintenance")
+        assert forced.admits(until_ms - 1) is Admission.NONE
+        assert moved(forced, circuit.claim(POLICY, "b/1", until_ms - 1, 10)) is None
         assert moved(forced, circuit.succeed("a/1", NOW)) is None
-        assert after(breaker, circuit.force_close(NOW)).admits(NOW) is Admission.ALL
+        assert forced.admits(until_ms) is Admission.PROBE
+
+
+def test_what_is_forced_closed_neither_trips_nor_cools_until_its_time_is_over() -> None:
+    forced = after(opened(), circuit.force_close(1, NOW, NOW + 5_000))
+    assert forced.admits(NOW) is Admission.ALL
+    assert moved(forced, circuit.trip(POLICY, forced.generation, NOW + 4_999, "upstream_error")) is None
+    assert moved(forced, circuit.cool(forced.generation, NOW + 4_999, 60)) is None
+    tripped = after(forced, circuit.trip(POLICY, forced.generation, NOW + 5_000, "upstream_error"))
+    assert (tripped.state, tripped.forced(NOW + 5_000)) == (Circuit.OPEN, False)
+
+
+def test_a_released_breaker_is_probed_where_it_was_open_and_used_where_it_was_closed() -> None:
+    forced = after(Breaker(), circuit.force_open(0, NOW))
+    asked = circuit.release(forced, NOW + 1)
+    assert asked is not None
+    assert after(forced, asked).admits(NOW + 1) is Admission.PROBE
+    forced = after(Breaker(), circuit.force_close(0, NOW))
+    asked = circuit.release(forced, NOW + 1)
+    assert asked is not None
+    free = after(forced, asked)
+    assert (free.admits(NOW + 1), free.forced(NOW + 1), free.why) == (Admission.ALL, False, "")
+    assert after(free, circuit.trip(POLICY, free.generation, NOW + 2, "upstream_error")).state is Circuit.OPEN
+
+
+def test_there_is_nothing_to_release_where_nothing_was_forced() -> None:
+    assert circuit.release(opened(), NOW) is None
+    assert circuit.release(after(Breaker(), circuit.force_open(0, NOW, NOW + 10)), NOW + 10) is None
+
+
+def test_an_administrators_word_is_on_what_was_seen() -> None:
+    assert moved(opened(generation=3), circuit.force_open(3, NOW)) is None
+    assert moved(opened(generation=3), circuit.force_open(4, NOW)) is not None
+
+
+def test_every_move_says_when_it_was_made() -> None:
+    assert opened().since_ms == NOW
+    assert after(opened(), circuit.claim(POLICY, "a/1", NOW + 30_000, 10)).since_ms == NOW + 30_000
 
 
 @pytest.mark.parametrize(
@@ -171,7 +211,7 @@ def test_every_move_leads_to_one_state_whatever_the_row() -> None:
 NAMES = st.sampled_from(["", "a", "b"])
 SMALL = st.integers(0, 4)
 ASKED = st.builds(
-    Asked, st.sampled_from(list(Move)), SMALL, SMALL, SMALL, SMALL, st.just("why"), NAMES.filter(bool), SMALL, NAMES
+    Asked, st.sampled_from(list(Move)), SMALL, SMALL, SMALL, SMALL, st.just("why"), NAMES.filter(bool), SMALL, NAMES, SMALL
 )
 
 
@@ -188,3 +228,5 @@ def test_whatever_is_asked_generations_never_go_back_and_only_a_half_open_breake
         if before is not None and before.state is Circuit.HALF_OPEN and asked.move not in (Move.FORCE_OPEN, Move.FORCE_CLOSE):
             authors = {asked.probe, asked.former_probe}
             assert breaker == before or before.probe in authors or before.probe_until_ms <= asked.now_ms
+        if before is not None and before.state is Circuit.CLOSED and before.forced(asked.now_ms):
+            assert breaker == before or asked.move in (Move.FORCE_OPEN, Move.FORCE_CLOSE)

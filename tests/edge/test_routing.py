@@ -12,11 +12,12 @@ from tests.support.gateway import Harness, deployment, gateway
 from tests.support.upstream import Cut, Hang, Upstream, chunk, event, upstream, whole
 
 from pllm.call import Call
-from pllm.core.breaker import BreakerPolicy
+from pllm.core.breaker import BreakerPolicy, force_open
 from pllm.core.config.schema import Route, RouteModel, Strategy
 from pllm.core.errors import GatewayError
 from pllm.core.profile import ModelProfile
 from pllm.core.record import RequestRecord
+from pllm.state.breakers import move_breaker
 from pllm.state.memory import MemoryStore
 
 TRIGGER_HAPPY = BreakerPolicy(min_failures=2, failure_ratio=0.5, cooldown_ms=60_000)
@@ -72,6 +73,17 @@ async def test_when_all_are_open_the_client_hears_when_to_come_back() -> None:
         assert 55 <= int(response.headers["retry-after"]) <= 60
         assert "left alone" in response.json()["error"]["message"]
         assert len(bad.requests) == 2
+
+
+async def test_what_an_administrator_took_out_is_asked_nothing_and_the_client_hears_who_did() -> None:
+    store = MemoryStore()
+    for one in ("m/bad", "m/good"):
+        await store.update(move_breaker("main", one, force_open(0, 1)))
+    async with upstream() as first, upstream() as second, gateway(two(first, second), store=store) as gw:
+        response = await gw.chat()
+        assert (response.status_code, "retry-after" in response.headers) == (503, False)
+        assert "by an administrator" in response.json()["error"]["message"]
+        assert first.requests == second.requests == []
 
 
 @pytest.mark.parametrize("stream", [False, True])

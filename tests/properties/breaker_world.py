@@ -13,10 +13,11 @@ from typing import Any
 
 from tests.support.faulty import Fault, Step, SteppingStore
 
-from pllm.core.breaker import Admission, Breaker, BreakerPolicy, Circuit
+from pllm.core import breaker as circuit
+from pllm.core.breaker import Admission, Asked, Breaker, BreakerPolicy, Circuit
 from pllm.core.clock import ManualClock
 from pllm.core.errors import ErrorKind, GatewayError
-from pllm.state.breakers import breaker_key, partition, read_breaker
+from pllm.state.breakers import breaker_key, move_breaker, partition, read_breaker
 from pllm.state.health import Health, Observation, Probe
 from pllm.state.store import Applied, Item, Refused, Store, Update
 
@@ -43,8 +44,9 @@ class SkewedClock:
 class WatchedTable:
     """The table, with its invariants held against every write that it applies."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, true: ManualClock) -> None:
         self.store = store
+        self.true = true
         self.busy = 0
         self.tripped: set[int] = set()
         self.breaker = Breaker()
@@ -73,8 +75,17 @@ class WatchedTable:
     async def delete(self, pk: str, sk: str) -> Item | None:
         return await self.store.delete(pk, sk)
 
+    async def force(self, asked: Asked) -> None:
+        """An administrator's write: it goes before everything but the generations."""
+        answer = await self.store.update(move_breaker("main", DEP, asked))
+        assert isinstance(answer, Applied)
+        before, self.breaker = self.breaker, read_breaker(answer.item)
+        self.require(self.breaker.generation == before.generation + 1, "an administrator's word began no generation")
+
     def _check(self, before: Breaker, after: Breaker, update: Update) -> None:
         self.breaker = after
+        late_ms = int(self.true.now_s * 1000) + POLICY.clock_bound_ms
+        self.require(not before.forced(late_ms), "B5: moved against an administrator's word")
         self.require(after.generation >= before.generation, "generations went back")
         self.require(bool(after.probe) == (after.state is Circuit.HALF_OPEN), "a probe without a half-open breaker")
         if before.state is Circuit.CLOSED and after.state is Circuit.OPEN:
@@ -117,7 +128,7 @@ class World:
     def __init__(self, store: Store, errors_s: tuple[float, ...]) -> None:
         self.loop = asyncio.get_running_loop()
         self.true = ManualClock()
-        self.table = WatchedTable(store)
+        self.table = WatchedTable(store, self.true)
         self.waiting: list[Step] = []
         self.begun: dict[int, float] = {}
         self.ghosts: list[Update] = []
@@ -182,6 +193,26 @@ class World:
         self.members[self.members.index(member)] = self._member(member.clock.error_s)
         await self._calm()
 
+    # --- What an administrator does ---------------------------------------------------------------------------------
+
+    async def force(self, *, open_it: bool, for_s: float | None) -> None:
+        """A probe that is under way is none any more: its verdict will be ignored."""
+        now_ms = int(self.true.now_s * 1000)
+        until_ms = circuit.UNTIL_RELEASED_MS if for_s is None else now_ms + int(for_s * 1000)
+        ask = circuit.force_open if open_it else circuit.force_close
+        await self._forced(ask(self.table.breaker.generation, now_ms, until_ms))
+
+    async def take_back(self) -> None:
+        asked = circuit.release(self.table.breaker, int(self.true.now_s * 1000))
+        if asked is not None:
+            await self._forced(asked)
+
+    async def _forced(self, asked: Asked) -> None:
+        await self.table.force(asked)
+        self.overdue += self.live
+        self.live = []
+        await self._calm()
+
     # --- What the network and time do -------------------------------------------------------------------------------
 
     async def release(self, step: Step, fault: Fault) -> None:
@@ -210,6 +241,7 @@ class World:
 
     async def recover(self) -> None:
         """B3: with nothing failing any more, one successful probe closes it from wherever it is."""
+        await self.take_back()
         while self.waiting:
             await self.release(self.waiting[0], Fault.NONE)
         await self.tick(TIMEOUT_S + 5 + POLICY.max_cooldown_ms / 1000 + 10)

@@ -1,5 +1,5 @@
-"""The breaker's invariants (design: B1 to B4) under any interleaving of writes, with skewed clocks, crashes, and requests and
-answers that get lost: on the memory twin and on DynamoDB Local."""
+"""The breaker's invariants (design: B1 to B4; B5: an administrator's word holds) under any interleaving of writes, with skewed
+clocks, crashes, and requests and answers that get lost: on the memory twin and on DynamoDB Local."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
@@ -72,6 +72,14 @@ class Fleet(RuleBasedStateMachine):
     @rule(seconds=SECONDS)
     def tick(self, seconds: float) -> None:
         self._run(self.world.tick(seconds))
+
+    @rule(open_it=st.booleans(), for_s=st.none() | SECONDS)
+    def force(self, open_it: bool, for_s: float | None) -> None:
+        self._run(self.world.force(open_it=open_it, for_s=for_s))
+
+    @rule()
+    def take_back(self) -> None:
+        self._run(self.world.take_back())
 
     @rule(who=WHO)
     def crash(self, who: int) -> None:
@@ -167,8 +175,12 @@ async def _step(world: World, random: Random) -> None:
         await world.answer(random.choice(world.overdue), ErrorKind.UPSTREAM_TIMEOUT)
     elif world.ghosts and draw < 0.93:
         await world.haunt(random.choice(world.ghosts))
-    elif draw < 0.95:
+    elif draw < 0.94:
         await world.crash(member)
+    elif draw < 0.945:
+        await world.force(open_it=random.random() < 0.5, for_s=random.choice((None, 5.0, 30.0)))
+    elif draw < 0.955:
+        await world.take_back()
     else:
         await world.tick(random.choice((0.1, 0.5, 2.0, 6.0, 11.0, 18.5, 23.0)))
 

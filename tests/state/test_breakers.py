@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pllm.core.breaker import Asked, Move, moved
+from pllm.core.breaker import Asked, Move, force_close, moved
 from pllm.core.health import SUM_FIELDS, Sums
 from pllm.state.breakers import (
     ONLY_BREAKERS,
@@ -23,7 +23,18 @@ from pllm.state.store import Applied
 NAMES = st.sampled_from(["a", "b"])
 SMALL = st.integers(0, 3)
 ASKED = st.builds(
-    Asked, st.sampled_from(list(Move)), SMALL, SMALL, SMALL, SMALL, st.just("why"), NAMES, SMALL, st.just("") | NAMES
+    Asked,
+    st.sampled_from(list(Move)),
+    SMALL,
+    SMALL,
+    SMALL,
+    SMALL,
+    st.just("why"),
+    NAMES,
+    SMALL,
+    st.just("") | NAMES,
+    SMALL,
+    st.sampled_from(["", "note"]),
 )
 
 
@@ -66,3 +77,6 @@ async def test_an_item_outlives_what_it_says_by_a_day() -> None:
     answer = await store.update(move_breaker("g", "d", Asked(Move.TRIP, 1_000_000, until_ms=5_000_000)))
     assert answer.item is not None
     assert answer.item["exp"] == 5_000 + 86_400
+    answer = await store.update(move_breaker("g", "e", force_close(0, 1_000_000, 9_000_000)))
+    assert answer.item is not None
+    assert answer.item["exp"] == 9_000 + 86_400

@@ -2,15 +2,14 @@
 
 import pytest
 from tests.support.faulty import Fault, FaultyStore
-from tests.support.fleet import Environment
 from tests.support.stores import store_of
 
-from pllm.core.breaker import Circuit
+from pllm.core.breaker import Circuit, force_open
 from pllm.core.clock import ManualClock
 from pllm.core.fleet import WINDOW_MINUTES
 from pllm.core.health import Sums
 from pllm.core.usage_rows import Account, Amounts
-from pllm.state.breakers import add_minute
+from pllm.state.breakers import add_minute, move_breaker
 from pllm.state.fleet_reader import FleetReader
 from pllm.state.memory import MemoryStore
 from pllm.state.store import StateError
@@ -35,7 +34,7 @@ async def test_it_reads_what_was_written_within_the_window(kind: str) -> None:
 
 async def test_a_breaker_is_seen_whatever_its_age() -> None:
     store, clock = MemoryStore(), ManualClock()
-    await Environment(store, clock).health.force_open(DEP)
+    await store.update(move_breaker("main", DEP, force_open(0, int(clock.wall_s() * 1000))))
     clock.advance(3600)
     fleet = await FleetReader(store, clock).read()
     assert fleet.breaker(DEP).state is Circuit.OPEN

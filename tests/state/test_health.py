@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from random import Random
 
 import pytest
 from tests.support.faulty import Fault
@@ -10,9 +11,11 @@ from tests.support.fleet import DEP, POLICY, Environment, fleet
 from pllm.core.breaker import Admission, Circuit, Move
 from pllm.core.clock import ManualClock
 from pllm.core.errors import ErrorKind, GatewayError
+from pllm.state.breaker_desk import BreakerDesk
 from pllm.state.breakers import partition, read_minute, since
+from pllm.state.changes import Changes
 from pllm.state.memory import MemoryStore
-from pllm.state.store import Applied, Item, Refused, StateError, Update
+from pllm.state.store import Applied, Item, Refused, Update
 
 FAILURE = ErrorKind.UPSTREAM_ERROR
 START_S = 1_800_000_000.0
@@ -53,6 +56,10 @@ async def opened(environment: Environment) -> None:
     for _ in range(POLICY.min_failures):
         await environment.request(FAILURE)
     assert admission(environment) is Admission.NONE
+
+
+def desk_of(store: MemoryStore, clock: ManualClock) -> BreakerDesk:
+    return BreakerDesk(store, clock, Changes(store, clock, Random(9).randbytes))
 
 
 async def state(environment: Environment) -> Circuit:
@@ -455,25 +462,58 @@ async def test_switched_off_nothing_is_left_alone_but_what_an_administrator_open
     await a.request(ErrorKind.RATE_LIMITED, retry_after_s=60)
     assert admission(a) is Admission.ALL
     assert await a.health.breakers() == {}
-    await a.health.force_open(DEP)
+    await desk_of(store, clock).open(DEP, "ops")
+    clock.advance(7)
+    await a.look()
     assert admission(a) is Admission.NONE
 
 
 async def test_an_administrator_opens_for_a_time_or_for_good_and_closes_again(store: Counting, clock: ManualClock) -> None:
     a, b = fleet(store, [clock] * 2)
-    await a.health.force_open(DEP, for_s=90)
+    desk = desk_of(store, clock)
+    await desk.open(DEP, "ops", for_s=90)
     await b.look()
     assert b.health.view([DEP])[DEP].opens_in_ms == 90_000
-    await a.health.force_open(DEP)
+    await desk.open(DEP, "ops")
     clock.advance(365 * 24 * 3600)
+    await a.look()
     assert admission(a) is Admission.NONE
-    closed = await a.health.force_close(DEP)
+    closed = await desk.close(DEP, "ops")
     assert closed.state is Circuit.CLOSED
+    clock.advance(7)
+    await a.look()
     assert admission(a) is Admission.ALL
 
 
-async def test_an_administrator_hears_when_the_table_cannot_be_asked(store: Counting, clock: ManualClock) -> None:
-    (a,) = fleet(store, [clock])
-    a.faulty.always = Fault.THROTTLED
-    with pytest.raises(StateError):
-        await a.health.force_open(DEP)
+async def test_what_an_administrator_closed_stays_so_through_every_failure_until_it_is_released(
+    store: Counting, clock: ManualClock
+) -> None:
+    a, b = fleet(store, [clock] * 2)
+    desk = desk_of(store, clock)
+    await opened(a)
+    await desk.close(DEP, "ops")
+    clock.advance(7)
+    for environment in (a, b):
+        await environment.look()
+        for kind in (FAILURE, FAILURE, FAILURE, FAILURE, ErrorKind.UPSTREAM_AUTH):
+            await environment.request(kind)
+        await environment.request(ErrorKind.RATE_LIMITED, retry_after_s=60)
+        assert admission(environment) is Admission.ALL
+    await desk.release(DEP, "ops")
+    clock.advance(70)
+    await a.look()
+    await opened(a)
+
+
+async def test_an_environment_that_has_not_heard_of_it_yet_cannot_undo_an_administrators_word(
+    store: Counting, clock: ManualClock
+) -> None:
+    a, b = fleet(store, [clock] * 2)
+    await b.look()
+    await opened(a)
+    await desk_of(store, clock).close(DEP, "ops")
+    for _ in range(4):
+        await b.request(FAILURE)
+    assert b.moves == []
+    assert await state(b) is Circuit.CLOSED
+    assert admission(b) is Admission.ALL

@@ -21,6 +21,7 @@ from pllm.core.routing import Catalogue
 from pllm.core.secret import Secret
 from pllm.edge.auth import Authenticator, Identities
 from pllm.edge.http import HttpRequest
+from pllm.state.fleet_reader import FleetReader
 from pllm.state.key_reader import KeyReader
 from pllm.state.memory import MemoryStore
 from pllm.state.store import TransactionalStore
@@ -109,6 +110,8 @@ async def control(
         Secret(SCRAPE_TOKEN),
         missing,
         usage=UsageReader(store, service.clock) if table else None,
+        fleet=FleetReader(store, service.clock) if table else None,
+        breakers=service.breakers if table else None,
         configs=ConfigDesk(history_of(store, service.clock), deployed(), _variables) if table else None,
     )
     inner = httpx2.ASGITransport(app=admin_app(services), raise_app_exceptions=False)

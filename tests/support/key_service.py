@@ -7,6 +7,7 @@ from random import Random
 
 from pllm.core.clock import ManualClock
 from pllm.state.audit import AuditLog
+from pllm.state.breaker_desk import BreakerDesk
 from pllm.state.changes import Changes
 from pllm.state.keys import Keys, KeyTools
 from pllm.state.store import StateError, TransactionalStore
@@ -41,6 +42,7 @@ class KeyService:
     keys: Keys
     teams: Teams
     audit: AuditLog
+    breakers: BreakerDesk
     gates: Switched
     warnings: list[str]
     naps: list[float]
@@ -61,4 +63,5 @@ def key_service(store: TransactionalStore, clock: ManualClock | None = None) -> 
     changes = Changes(store, clock, entropy, nap)
     gates, warnings = Switched(), list[str]()
     keys = Keys(KeyTools(store, clock, changes, entropy, gates, warnings.append))
-    return KeyService(store, clock, keys, Teams(store, clock, changes), AuditLog(store), gates, warnings, naps)
+    breakers = BreakerDesk(store, clock, changes)
+    return KeyService(store, clock, keys, Teams(store, clock, changes), AuditLog(store), breakers, gates, warnings, naps)

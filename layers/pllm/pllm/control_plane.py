@@ -25,16 +25,19 @@ from pllm.providers.registry import Registry
 from pllm.providers.transport import AiohttpTransport
 from pllm.startup import Outside, Settings, begin
 from pllm.state.audit import AuditLog
+from pllm.state.breaker_desk import BreakerDesk
 from pllm.state.changes import Changes
 from pllm.state.config_history import ConfigHistory
 from pllm.state.fleet_reader import FleetReader
 from pllm.state.gate import Gates
+from pllm.state.health import Notify
 from pllm.state.key_reader import KeyReader
 from pllm.state.keys import Keys, KeyTools
 from pllm.state.store import TransactionalStore
 from pllm.state.table import DynamoStore, connect
 from pllm.state.teams import Teams
 from pllm.state.usage_reader import UsageReader
+from pllm.telemetry.breaker_line import emit_move
 from pllm.telemetry.log import Emit
 
 # An administrator waits rather than not know whether a change was made.
@@ -53,6 +56,7 @@ class LastingAdmin:
     kept: Kept | None
     known: Known
     configs: ConfigDesk | None
+    breakers: BreakerDesk | None
 
 
 def control_plane(environment: Mapping[str, str], models: ModelCatalogue, clock: Clock, emit: Emit) -> App:
@@ -73,6 +77,7 @@ def control_plane(environment: Mapping[str, str], models: ModelCatalogue, clock:
         kept(store, clock, emit) if store is not None else None,
         Known(reader, transport.simple, clock, emit),
         configs(store, clock, start.deployed, outside) if store is not None else None,
+        breakers(store, clock, partial(emit_move, emit, settings.function, clock)) if store is not None else None,
     )
     if store is None:
         return application(lasting, start.deployed, start.variables, 0)
@@ -107,6 +112,7 @@ def application(lasting: LastingAdmin, compiled: CompiledConfig, variables: Mapp
         fleet=FleetReader(lasting.store, lasting.clock) if lasting.store is not None else None,
         usage=UsageReader(lasting.store, lasting.clock) if lasting.store is not None else None,
         configs=lasting.configs,
+        breakers=lasting.breakers,
     )
     return admin_app(services)
 
@@ -122,6 +128,11 @@ def kept(store: TransactionalStore, clock: Clock, emit: Emit) -> Kept:
 def configs(store: TransactionalStore, clock: Clock, deployed: CompiledConfig, outside: Outside) -> ConfigDesk:
     """Versions of the configuration in a table."""
     return ConfigDesk(ConfigHistory(store, clock, Changes(store, clock, token_bytes)), deployed, outside.variables)
+
+
+def breakers(store: TransactionalStore, clock: Clock, notify: Notify) -> BreakerDesk:
+    """The fleet's breakers in a table."""
+    return BreakerDesk(store, clock, Changes(store, clock, token_bytes), notify=notify)
 
 
 def _warn(emit: Emit, words: str) -> None:

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from pllm.admin import audit, config, config_versions, keys, metrics, models, stats, teams, usage
+from pllm.admin import audit, breakers, config, config_versions, keys, metrics, models, stats, teams, usage
 from pllm.admin.doorman import Doorman, error_headers, failed
 from pllm.admin.services import ERRORS, AdminServices
 from pllm.core.errors import ErrorKind, GatewayError, invalid
@@ -23,6 +23,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     teams.router,
     audit.router,
     models.router,
+    breakers.router,
     config.router,
     config_versions.router,
     stats.router,

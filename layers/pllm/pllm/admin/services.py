@@ -16,6 +16,7 @@ from pllm.core.principal import Principal
 from pllm.core.routing import Catalogue
 from pllm.core.secret import Secret
 from pllm.state.audit import AuditLog
+from pllm.state.breaker_desk import BreakerDesk
 from pllm.state.config_history import ConfigHistory
 from pllm.state.fleet_reader import FleetReader
 from pllm.state.keys import Keys
@@ -64,7 +65,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class AdminServices:
-    """`kept`, `fleet`, `usage` and `configs` are None where there is no table. `missing` is what /ready names."""
+    """`kept`, `fleet`, `usage`, `configs` and `breakers` are None where there is no table. `missing` is what /ready names."""
 
     authenticate: Authenticate
     running: Running
@@ -77,6 +78,7 @@ class AdminServices:
     fleet: FleetReader | None = None
     usage: UsageReader | None = None
     configs: ConfigDesk | None = None
+    breakers: BreakerDesk | None = None
 
 
 def services(request: Request) -> AdminServices:

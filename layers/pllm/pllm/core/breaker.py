@@ -17,6 +17,9 @@ Three ideas carry the proof:
   (`lease_ms`), so when the next CLAIM is accepted the last probe is certainly dead. Nobody has to clean up after a crash.
 * **Fencing.** A verdict names its own probe. One that comes too late finds another's name, or none, and is refused.
 
+An administrator's word goes before all of it: what was forced stays as it is, until it is released or its time is over. Open,
+it has no probe before then; closed, nothing trips or cools it.
+
 `RULES` is the machine. This module interprets it over a value (`moved`); `state.breakers` compiles the same rows to
 conditional updates of the shared table. Neither knows a transition that is not in the table.
 """
@@ -58,6 +61,7 @@ class Guard(Enum):
     HOLDER = auto()  # probe = asked probe
     RECLAIM = auto()  # probe = asked former probe, which is known never to have run
     LONGER = auto()  # until_ms < asked until_ms
+    NOT_FORCED = auto()  # forced_until_ms <= now
 
 
 class Field(Enum):
@@ -71,6 +75,7 @@ class Field(Enum):
     GENERATION = auto()
     NEXT_GENERATION = auto()
     ANOTHER_GENERATION = auto()
+    FORCE = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +100,17 @@ _TO_PROBE = (Field.PROBE,)
 
 
 def _from_anywhere(target: Circuit) -> tuple[Rule, ...]:
-    return tuple(Rule(source, (), target) for source in Circuit)
+    """From what its author has seen: the audit log says what it was before."""
+    return tuple(Rule(source, (Guard.SAME_GENERATION,), target) for source in Circuit)
 
 
 RULES: dict[Move, Effect] = {
     Move.TRIP: Effect(
-        (Rule(Circuit.CLOSED, (Guard.SAME_GENERATION,), Circuit.OPEN),),
+        (Rule(Circuit.CLOSED, (Guard.SAME_GENERATION, Guard.NOT_FORCED), Circuit.OPEN),),
         (Field.UNTIL, Field.COOLDOWN, Field.WHY, Field.NEXT_GENERATION),
     ),
     Move.COOL: Effect(
-        (Rule(Circuit.CLOSED, (Guard.SAME_GENERATION, Guard.LONGER), Circuit.CLOSED),),
+        (Rule(Circuit.CLOSED, (Guard.SAME_GENERATION, Guard.LONGER, Guard.NOT_FORCED), Circuit.CLOSED),),
         (Field.UNTIL, Field.WHY, Field.GENERATION),
     ),
     Move.CLAIM: Effect(
@@ -120,8 +126,8 @@ RULES: dict[Move, Effect] = {
     Move.ABANDON: Effect(
         (Rule(Circuit.HALF_OPEN, (Guard.HOLDER,), Circuit.OPEN),), (Field.UNTIL, Field.NO_PROBE, Field.ANOTHER_GENERATION)
     ),
-    Move.FORCE_OPEN: Effect(_from_anywhere(Circuit.OPEN), _VERDICT),
-    Move.FORCE_CLOSE: Effect(_from_anywhere(Circuit.CLOSED), _VERDICT),
+    Move.FORCE_OPEN: Effect(_from_anywhere(Circuit.OPEN), (*_VERDICT, Field.FORCE)),
+    Move.FORCE_CLOSE: Effect(_from_anywhere(Circuit.CLOSED), (*_VERDICT, Field.FORCE)),
 }
 
 
@@ -130,7 +136,8 @@ class Breaker:
     """A breaker's value; the default is one that was never heard of. Times are epoch milliseconds.
 
     until_ms: nothing is sent before it (open, cooling). cooldown_ms: how long it was opened for, what the next backoff
-    doubles. probe, probe_until_ms: whose lease it is and when that ends (half open).
+    doubles. probe, probe_until_ms: whose lease it is and when that ends (half open). since_ms: when it was last moved.
+    forced_until_ms: until when it stays as an administrator put it; note: what the administrator said of it.
     """
 
     state: Circuit = Circuit.CLOSED
@@ -140,6 +147,13 @@ class Breaker:
     probe: str = ""
     probe_until_ms: int = 0
     why: str = ""
+    since_ms: int = 0
+    forced_until_ms: int = 0
+    note: str = ""
+
+    def forced(self, now_ms: int) -> bool:
+        """Whether only an administrator may move it now."""
+        return self.forced_until_ms > now_ms
 
     def admits(self, now_ms: int) -> "Admission":
         """Whether a request may be sent now."""
@@ -176,6 +190,8 @@ class Asked:
     probe: str = ""
     probe_until_ms: int = 0
     former_probe: str = ""
+    forced_until_ms: int = 0
+    note: str = ""
 
 
 def moved(known: Breaker | None, asked: Asked) -> Breaker | None:
@@ -203,6 +219,8 @@ def _holds(guard: Guard, breaker: Breaker, asked: Asked) -> bool:
             return bool(asked.former_probe) and breaker.probe == asked.former_probe
         case Guard.LONGER:
             return breaker.until_ms < asked.until_ms
+        case Guard.NOT_FORCED:
+            return not breaker.forced(asked.now_ms)
 
 
 def _written(breaker: Breaker, effect: Effect, asked: Asked) -> Breaker:
@@ -215,8 +233,9 @@ def _written(breaker: Breaker, effect: Effect, asked: Asked) -> Breaker:
         Field.GENERATION: {"generation": asked.generation},
         Field.NEXT_GENERATION: {"generation": asked.generation + 1},
         Field.ANOTHER_GENERATION: {"generation": breaker.generation + 1},
+        Field.FORCE: {"forced_until_ms": asked.forced_until_ms, "note": asked.note},
     }
-    merged: dict[str, int | str] = {}
+    merged: dict[str, int | str] = {"since_ms": asked.now_ms}
     for item in effect.writes:
         merged |= changes[item]
     return replace(breaker, **merged)  # type: ignore[arg-type]  # each name above has its own field's type
@@ -357,11 +376,23 @@ def abandon(probe: str, now_ms: int) -> Asked:
     return Asked(Move.ABANDON, now_ms, until_ms=now_ms, probe=probe)
 
 
-def force_open(until_ms: int, now_ms: int) -> Asked:
-    """An administrator's: open until then, whatever happens."""
-    return Asked(Move.FORCE_OPEN, now_ms, until_ms=until_ms, why=FORCED)
+UNTIL_RELEASED_MS = 253_402_214_400_000
+"""`forced_until_ms` of a breaker that is forced until somebody releases it: the end of the year 9999."""
 
 
-def force_close(now_ms: int) -> Asked:
-    """An administrator's: closed now; a running probe's verdict will be ignored."""
-    return Asked(Move.FORCE_CLOSE, now_ms)
+def force_open(generation: int, now_ms: int, until_ms: int = UNTIL_RELEASED_MS, note: str = "") -> Asked:
+    """An administrator's: nothing is sent until then, whatever happens; after that, a probe."""
+    return Asked(Move.FORCE_OPEN, now_ms, generation, until_ms, why=FORCED, forced_until_ms=until_ms, note=note)
+
+
+def force_close(generation: int, now_ms: int, until_ms: int = UNTIL_RELEASED_MS, note: str = "") -> Asked:
+    """An administrator's: it is used until then, whatever happens; a running probe's verdict will be ignored."""
+    return Asked(Move.FORCE_CLOSE, now_ms, generation, why=FORCED, forced_until_ms=until_ms, note=note)
+
+
+def release(breaker: Breaker, now_ms: int) -> Asked | None:
+    """An administrator's: what happens decides again, beginning with a probe where it was open. None where it does already."""
+    if not breaker.forced(now_ms):
+        return None
+    move = Move.FORCE_OPEN if breaker.state is Circuit.OPEN else Move.FORCE_CLOSE
+    return Asked(move, now_ms, breaker.generation, now_ms if move is Move.FORCE_OPEN else 0)

@@ -308,11 +308,17 @@ def _with_more_room(steps: Sequence[Step], deployment: Deployment) -> list[Step]
     return [step for step in steps if had is not None and (step.deployment.profile.max_input_tokens or 0) > had]
 
 
+_LONG_S = 30 * 24 * 3600
+"""Longer than any cool-down."""
+
+
 def _all_left_alone(name: str, blocked: Sequence[tuple[int, str]]) -> GatewayError:
     in_s = max(min(opens_in_ms for opens_in_ms, _ in blocked) / 1000, 1.0)
     if all(why == ErrorKind.RATE_LIMITED.value for _, why in blocked):
         message = f"Every deployment of {name!r} is rate limited by its provider; the next is free in {in_s:.0f} s."
         return GatewayError(ErrorKind.RATE_LIMITED, message, retry_after_s=in_s)
+    if in_s > _LONG_S:  # an administrator's word: nobody knows when it is taken back
+        return GatewayError(ErrorKind.UNAVAILABLE, f"Every deployment of {name!r} was taken out of use by an administrator.")
     message = f"Every deployment of {name!r} is failing and left alone; the next is tried again in {in_s:.0f} s."
     return GatewayError(ErrorKind.UNAVAILABLE, message, retry_after_s=in_s)
 

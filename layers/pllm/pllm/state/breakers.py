@@ -68,6 +68,9 @@ def read_breaker(item: Item) -> Breaker:
         probe=_text(item, "pb"),
         probe_until_ms=_number(item, "pe"),
         why=_text(item, "why"),
+        since_ms=_number(item, "si"),
+        forced_until_ms=_number(item, "fu"),
+        note=_text(item, "nt"),
     )
 
 
@@ -89,7 +92,7 @@ def add_minute(group: str, minute: int, deployment: str, sums: Sums) -> Update:
 def move_breaker(group: str, deployment: str, asked: Asked) -> Update:
     """A move as a conditional update: applied where a row of the table accepts it, refused elsewhere."""
     effect = RULES[asked.move]
-    sets: dict[str, Expression] = {"st": effect.rules[0].target.value, "exp": _expires_s(asked)}
+    sets: dict[str, Expression] = {"st": effect.rules[0].target.value, "si": asked.now_ms, "exp": _expires_s(asked)}
     adds: dict[str, int] = {}
     removes: tuple[str, ...] = ()
     for item in effect.writes:
@@ -110,13 +113,13 @@ def move_breaker(group: str, deployment: str, asked: Asked) -> Update:
                 sets["gn"] = asked.generation + 1
             case Field.ANOTHER_GENERATION:
                 adds["gn"] = 1
+            case Field.FORCE:
+                sets |= {"fu": asked.forced_until_ms, "nt": asked.note}
     return Update(partition(group), breaker_key(deployment), sets, adds, removes, _condition(asked))
 
 
-def _condition(asked: Asked) -> Condition | None:
+def _condition(asked: Asked) -> Condition:
     rules = RULES[asked.move].rules
-    if {rule.source for rule in rules} == set(Circuit) and not any(rule.guards for rule in rules):
-        return None  # accepted from anywhere
     rows: list[Condition] = [
         AllOf((Compare("st", "=", rule.source.value), *(_guard(guard, asked) for guard in rule.guards)))
         for rule in rules
@@ -141,10 +144,12 @@ def _guard(guard: Guard, asked: Asked) -> Condition:
             return Compare("pb", "=", asked.former_probe)
         case Guard.LONGER:
             return Compare("un", "<", asked.until_ms)
+        case Guard.NOT_FORCED:
+            return AnyOf((Absent("fu"), Compare("fu", "<=", asked.now_ms)))
 
 
 def _expires_s(asked: Asked) -> int:
-    return max(asked.now_ms, asked.until_ms, asked.probe_until_ms) // 1000 + _KEPT_S
+    return max(asked.now_ms, asked.until_ms, asked.probe_until_ms, asked.forced_until_ms) // 1000 + _KEPT_S
 
 
 def _number(item: Item, name: str) -> int:

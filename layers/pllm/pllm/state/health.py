@@ -31,7 +31,6 @@ _COLD_WAIT_S = 0.25
 _FLUSH_S = 10.0
 _FLUSH_ROWS = 25
 _WORTH_TELLING_MINUTES = 10
-_FOREVER_MS = 10 * 365 * 24 * 3600 * 1000
 
 Notify = Callable[[str, Move, Breaker], None]
 """Told of every move of a breaker that this environment made: (deployment, move, the breaker after it)."""
@@ -164,16 +163,6 @@ class Health:
         items = await self._store.query(partition(self._group), since=ONLY_BREAKERS, consistent=True)
         return {deployment_of(str(item["SK"]))[0]: read_breaker(item) for item in items}
 
-    async def force_open(self, deployment: str, for_s: float | None = None) -> Breaker:
-        """Nothing is sent there for so long, or until it is closed by hand. Raises StateError."""
-        now_ms = self._now_ms()
-        until_ms = now_ms + (_FOREVER_MS if for_s is None else int(for_s * 1000))
-        return await self._force(deployment, circuit.force_open(until_ms, now_ms))
-
-    async def force_close(self, deployment: str) -> Breaker:
-        """It is used again, whatever was known of it. Raises StateError."""
-        return await self._force(deployment, circuit.force_close(self._now_ms()))
-
     # --- What observations tell -------------------------------------------------------------------------------------
 
     def ended(self, deployment: str) -> None:
@@ -189,7 +178,8 @@ class Health:
 
     def cool(self, deployment: str, generation: int, retry_after_s: float | None) -> None:
         asked = circuit.cool(generation, self._now_ms(), retry_after_s)
-        if self._policy.enabled and self._snapshot.breaker(deployment).until_ms < asked.until_ms:
+        known = self._snapshot.breaker(deployment)
+        if self._policy.enabled and known.until_ms < asked.until_ms and not known.forced(asked.now_ms):
             self._snapshot.move(deployment, asked)  # at once, for the next request
             self._spawn(self._move_or_not(deployment, asked))
 
@@ -230,6 +220,8 @@ class Health:
         this = await self._add(minute, deployment, row)
         known = self._snapshot.breaker(deployment)
         if not self._policy.enabled or known.state is not Circuit.CLOSED or known.generation != generation:
+            return
+        if known.forced(now_ms):
             return
         if self._enough(deployment, minute, Outcomes(this.ok, this.failed), now_ms) or why == ErrorKind.UPSTREAM_AUTH.value:
             await self._move_or_not(deployment, circuit.trip(self._policy, generation, now_ms, why))
@@ -283,19 +275,13 @@ class Health:
         except StateError:
             self._untold[deployment, asked.move] = asked
 
-    async def _force(self, deployment: str, asked: Asked) -> Breaker:
-        moved = await self._move(deployment, asked)
-        assert moved is not None  # accepted from every state
-        return moved
-
     def _claim_here(self, deployment: str, asked: Asked) -> Probe | None:
         won = self._snapshot.move(deployment, asked) if self._degraded() else None
         return None if won is None else Probe(asked.probe, won, local=True)
 
     def _seen(self, breaker: Breaker) -> Breaker:
         """With breakers switched off, only an administrator's word counts."""
-        forced = breaker.state is Circuit.OPEN and breaker.why == circuit.FORCED
-        return breaker if self._policy.enabled or (forced and breaker.until_ms > self._now_ms()) else Breaker()
+        return breaker if self._policy.enabled or breaker.forced(self._now_ms()) else Breaker()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

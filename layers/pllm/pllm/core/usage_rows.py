@@ -106,9 +106,13 @@ def account_of(record: RequestRecord) -> Account | None:
     """None for a request that asked for no model there is: it has no usage, whoever sent it."""
     if not record.model or not record.principal:
         return None
+    return Account(record.principal, record.model, record.deployment, record.team, tariff_of(record))
+
+
+def tariff_of(record: RequestRecord) -> str:
+    """The version of the prices in force, with LONG where those for long contexts were; empty where no deployment was asked."""
     long = record.used is not None and is_long(record.used, record.prices)
-    prices = record.prices.version + (LONG if long else "")
-    return Account(record.principal, record.model, record.deployment, record.team, prices if record.deployment else "")
+    return record.prices.version + (LONG if long else "") if record.deployment else ""
 
 
 def amounts_of(record: RequestRecord) -> Amounts:

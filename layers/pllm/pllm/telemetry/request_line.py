@@ -1,8 +1,15 @@
-"""The log line that ends a request, written after the last byte, beside its metrics (telemetry.emf)."""
+"""The log line that ends a request, written after the last byte, beside its metrics (telemetry.emf).
+
+It is also the row of the request in the export to S3: infra/template.yaml has a column for each name.
+"""
 
 from typing import Any
 
+from pllm.core.pricing import Counts
 from pllm.core.record import RequestRecord
+from pllm.core.usage_rows import tariff_of
+
+_NOTHING = Counts()
 
 
 def log_line(record: RequestRecord, timestamp_ms: int) -> dict[str, Any]:
@@ -25,20 +32,32 @@ def log_line(record: RequestRecord, timestamp_ms: int) -> dict[str, Any]:
         "prompt_tokens": record.prompt_tokens,
         "completion_tokens": record.completion_tokens,
     }
+    used = record.used or _NOTHING
     optional = {
+        "team": record.team,
+        "upstream_model": record.upstream_model,
         "error": record.error,
         "failed_attempts": record.failed,
         "finish": record.finish,
         "broken": record.broken,
         "client_gone": record.client_gone,
         "degraded": record.degraded,
+        "cold_start": record.cold_start,
         "idempotent": record.idempotent,
         "dropped": list(record.dropped),
         "emulated": list(record.emulated),
         "ttft_ms": None if record.ttft_ms is None else round(record.ttft_ms, 3),
+        "cached_tokens": record.cached_tokens,
+        "cache_write_5m_tokens": used.cache_write_5m,
+        "cache_write_1h_tokens": used.cache_write_1h,
+        "reasoning_tokens": record.reasoning_tokens,
+        "audio_input_tokens": used.audio_input,
+        "audio_output_tokens": used.audio_output,
+        "image_input_tokens": used.image_input,
         "images": record.images,
         "audio_seconds": record.audio_seconds,
         "characters": record.characters,
+        "prices": tariff_of(record),
     }
     cost = {} if record.cost_micro_usd is None else {"cost_micro_usd": record.cost_micro_usd}
     return line | {name: value for name, value in optional.items() if value} | cost

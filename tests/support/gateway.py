@@ -42,6 +42,7 @@ from pllm.state.health import Health
 from pllm.state.memory import MemoryStore
 from pllm.state.store import Store
 from pllm.telemetry.breaker_line import emit_move
+from pllm.telemetry.tracing import Tracing
 
 KEY = "sk-test-master"
 
@@ -127,6 +128,7 @@ async def gateway(
     breaker: BreakerPolicy | None = None,
     model_routes: Sequence[Route] = (),
     disabled: Mapping[str, str] | None = None,
+    tracing: Tracing | None = None,
     **options: Any,
 ) -> AsyncIterator[Harness]:
     """`options`: fields of Upstreams, RoutingPolicy and Pipeline."""
@@ -154,6 +156,7 @@ async def gateway(
         lines.append,
         missing=missing,
         settle=health.settle,
+        tracing=tracing,
     )
     app = Gateway(edge)
     committed = asyncio.Event()

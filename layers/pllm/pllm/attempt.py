@@ -11,6 +11,7 @@ from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.jsontext import loads
 from pllm.core.record import RequestRecord
+from pllm.core.request_trace import AttemptSpan
 from pllm.providers.base import Timeouts, Transport, UpstreamResponse
 from pllm.providers.copies import send_copies
 from pllm.relay import LiveStream, note_usage
@@ -26,7 +27,8 @@ keep-alive comments instead of nothing."""
 
 @dataclass(frozen=True, slots=True)
 class _Try:
-    """One attempt under way. `hurried`: the client's deadline is nearer than the deployment's own limit."""
+    """One attempt under way. `hurried`: the client's deadline is nearer than the deployment's own limit. `span`: None where
+    nobody traces."""
 
     call: Call
     deployment: Deployment
@@ -37,19 +39,31 @@ class _Try:
     sent_s: float
     timeout_s: float
     hurried: bool
+    span: AttemptSpan | None
 
     @property
     def record(self) -> RequestRecord:
         return self.call.record
 
-    def failed(self, error: GatewayError) -> None:
+    def failed(self, error: GatewayError, now_s: float) -> None:
         """Being slower than a client's deadline says nothing against a deployment."""
+        if self.span is not None:
+            self.span.end(now_s, error.kind.value)
         if self.hurried and error.kind is ErrorKind.UPSTREAM_TIMEOUT:
             self.watched.dropped()
         else:
             self.watched.failed(error)
 
+    def dropped(self, now_s: float) -> None:
+        """It ended without an outcome."""
+        if self.span is not None:
+            self.span.end(now_s, left=True)
+        self.watched.dropped()
+
     def succeeded(self, now_s: float, first_event_s: float | None = None) -> None:
+        if self.span is not None:
+            self.span.end(now_s)
+            self.span.note(self.record)
         first_ms = None if first_event_s is None else (first_event_s - self.sent_s) * 1000
         tokens = self.record.prompt_tokens + self.record.completion_tokens
         self.watched.succeeded((now_s - self.sent_s) * 1000, first_ms, tokens)
@@ -78,10 +92,10 @@ class Upstreams:
         try:
             return await self._send(trying)
         except GatewayError as error:
-            trying.failed(error)
+            trying.failed(error, self.clock.monotonic_s())
             raise
         except BaseException:
-            watched.dropped()
+            trying.dropped(self.clock.monotonic_s())
             raise
 
     def timeout_s(self, deployment: Deployment, call: Call) -> float:
@@ -132,16 +146,25 @@ class Upstreams:
             wire = replace(wire, headers={**call.forward, **wire.headers})
         timeout_s = self.timeout_s(deployment, call)
         hurried = self.remaining_s(call) <= timeout_s
-        return _Try(call, deployment, lane, wire, dialect, watched, self.clock.monotonic_s(), timeout_s, hurried)
+        sent_s = self.clock.monotonic_s()
+        span = None
+        if call.trace is not None:
+            span = call.trace.attempt(deployment, sent_s)
+            wire = replace(wire, headers={**wire.headers, **call.trace.headers(span)})
+        return _Try(call, deployment, lane, wire, dialect, watched, sent_s, timeout_s, hurried, span)
 
     async def _send(self, trying: _Try) -> Reply:
         deployment, wire = trying.deployment, trying.wire
         try:
             async with asyncio.timeout(trying.timeout_s):
                 http = await self.endpoints[deployment.provider].provider.prepare(deployment, wire, trying.dialect)
+                if trying.span is not None:
+                    trying.span.url = http.url.partition("?")[0]
                 timeouts = Timeouts(first_byte_s=trying.timeout_s, idle_s=deployment.stream_idle_timeout_s)
                 response = await send_copies(self.transport, http, timeouts, wire.copies)
                 trying.record.upstream_s += self.clock.monotonic_s() - trying.sent_s
+                if trying.span is not None:
+                    trying.span.status = response.status
                 return await self._answer(response, trying)
         except TimeoutError:
             raise _too_slow(deployment, trying.timeout_s) from None
@@ -196,9 +219,9 @@ class Upstreams:
         if live.whole:
             trying.succeeded(ended_s, live.first_event_s)
         elif live.failure is not None:
-            replace(trying, hurried=trying.hurried or self.remaining_s(trying.call) <= 0).failed(live.failure)
+            replace(trying, hurried=trying.hurried or self.remaining_s(trying.call) <= 0).failed(live.failure, ended_s)
         else:
-            trying.watched.dropped()  # its client left
+            trying.dropped(ended_s)  # its client left
 
 
 def _is_stream(request: WireRequest, response: UpstreamResponse) -> bool:

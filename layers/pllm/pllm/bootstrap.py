@@ -20,7 +20,7 @@ from pllm.core.catalogue import ModelCatalogue
 from pllm.core.clock import Clock
 from pllm.core.config import CompiledConfig, resolve
 from pllm.core.config.model_entry import ModelEntry
-from pllm.core.config.policies import Budgets, Limits
+from pllm.core.config.policies import Budgets, Limits, Telemetry
 from pllm.core.config.schema import Config, Router
 from pllm.core.plan import RoutingPolicy
 from pllm.core.record import RequestRecord
@@ -62,6 +62,7 @@ from pllm.state.usage import Ledger
 from pllm.state.usage_reader import UsageReader
 from pllm.telemetry.breaker_line import emit_move
 from pllm.telemetry.log import Emit, emit_to_stdout
+from pllm.telemetry.tracing import Tracing
 
 if TYPE_CHECKING:
     from pllm.rollup import Handler
@@ -165,11 +166,17 @@ def application(lasting: Lasting, compiled: CompiledConfig, variables: Mapping[s
         settle=partial(_settle, lasting, admissions.gates),
         count=partial(_count, lasting),
         cold=lasting.cold,
+        tracing=_tracing(lasting, resolved.config.telemetry),
     )
     lasting.health.adopt(BreakerPolicy.of(resolved.config.router))
     if lasting.ledger:
         lasting.ledger.adopt(exact=resolved.config.usage == "exact")
     return Gateway(edge)
+
+
+def _tracing(lasting: Lasting, telemetry: Telemetry) -> Tracing:
+    invocation = partial(lasting.environment.get, "_X_AMZN_TRACE_ID")  # AWS's runtime client sets it anew for each
+    return Tracing(SystemRandom().getrandbits, lasting.clock, invocation, telemetry.propagate)
 
 
 def _surface(lasting: Lasting, served: Routes) -> Routes:

@@ -7,6 +7,7 @@ from typing import Any
 from pllm.core.jsontext import JsonObject
 from pllm.core.limits import GateLimits
 from pllm.core.record import RequestRecord
+from pllm.core.request_trace import RequestTrace
 from pllm.providers.base import Provider, ProviderRow
 from pllm.wire.lane import NativeCall
 
@@ -16,7 +17,7 @@ class Call:
     """A parsed client request. `dialect`: what the client speaks. `forward`: headers that travel along when the upstream
     speaks the same dialect. `deadline_s`: monotonic; None when there is none. `native`: a call without a neutral form, which
     makes its own lanes; `body` then only tells its size, empty for a multipart form of `form_bytes`. `limits`: what the
-    caller's key and team may use."""
+    caller's key and team may use. `trace`: what the attempts are part of, None where nobody traces."""
 
     dialect: str
     model: str
@@ -28,6 +29,7 @@ class Call:
     native: NativeCall | None = None
     form_bytes: int = 0
     limits: tuple[GateLimits, ...] = ()
+    trace: RequestTrace | None = None
 
 
 @dataclass(frozen=True, slots=True)

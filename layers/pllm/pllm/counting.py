@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
+from pllm.core.request_trace import AttemptSpan
 from pllm.pipeline import Call, Pipeline, Reply
 from pllm.providers.base import Timeouts
 from pllm.translation import Asked, first_dialect
@@ -73,24 +74,35 @@ class TokenCounting:
         record.attempts += 1
         record.deployment, record.provider, record.upstream_model = deployment.id, deployment.provider, deployment.model
         sent_s = clock.monotonic_s()
+        span = None
+        if call.trace is not None:
+            span = call.trace.attempt(deployment, sent_s)
+            headers = {**question.wire.headers, **call.trace.headers(span)}
+            question = replace(question, wire=replace(question.wire, headers=headers))
+        failure: ErrorKind | None = None
         try:
             async with asyncio.timeout(min(_PATIENCE_S, self.pipeline.upstreams.remaining_s(call))):
-                return await self._ask(deployment, question)
+                return await self._ask(deployment, question, span)
         except TimeoutError:
             failure = ErrorKind.UPSTREAM_TIMEOUT
         except GatewayError as error:
+            failure = error.kind
             if question.dialect == "messages" and error.kind in _THE_CLIENTS_FAULT:
                 raise
-            failure = error.kind
         finally:
-            record.upstream_s += clock.monotonic_s() - sent_s
+            ended_s = clock.monotonic_s()
+            record.upstream_s += ended_s - sent_s
+            if span is not None:
+                span.end(ended_s, failure.value if failure is not None else "")
         record.failed.append(f"{deployment.id}: {failure.value}")
         return None
 
-    async def _ask(self, deployment: Deployment, question: _Question) -> int:
+    async def _ask(self, deployment: Deployment, question: _Question, span: AttemptSpan | None) -> int:
         provider = self.pipeline.upstreams.endpoints[deployment.provider].provider
         http = await provider.prepare(deployment, question.wire, question.dialect)
         response = await self.pipeline.upstreams.transport.send(http, Timeouts(first_byte_s=_PATIENCE_S, idle_s=_PATIENCE_S))
+        if span is not None:
+            span.url, span.status = http.url.partition("?")[0], response.status
         try:
             body = await response.read()
             if not 200 <= response.status < 300:

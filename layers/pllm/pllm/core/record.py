@@ -21,7 +21,8 @@ class RequestRecord:
     Times are monotonic seconds of the injected clock; tokens as in wire.neutral.Usage. `prices` are the
     answering deployment's; `used` has every unit of its answer; `cost_micro_usd` is None as long as the cost is not
     known. `degraded`: shared state was out of reach. `idempotent`: "replayed" where a kept answer was given again.
-    auth_s, admit_s, route_s, translate_s: what the parts of the overhead took.
+    auth_s, admit_s, route_s, translate_s: what the parts of the overhead took. `trace_id` as X-Ray spells it, "" without one;
+    `platform_trace_id`: AWS's own, where the client brought another.
     """
 
     request_id: str
@@ -63,6 +64,8 @@ class RequestRecord:
     admit_s: float = 0.0
     route_s: float = 0.0
     translate_s: float = 0.0
+    trace_id: str = ""
+    platform_trace_id: str = ""
 
     def adopt(self, attempt: "RequestRecord") -> None:
         """Take over what an attempt on a record of its own has found out."""

@@ -8,6 +8,7 @@ from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.jsontext import dumps
 from pllm.core.principal import Principal
 from pllm.core.record import RequestRecord
+from pllm.core.request_trace import RequestTrace
 from pllm.edge import errors
 from pllm.edge.auth import Authenticator
 from pllm.edge.count_tokens import CountTokens
@@ -21,6 +22,7 @@ from pllm.pipeline import Pipeline
 from pllm.telemetry.emf import emf_line
 from pllm.telemetry.log import Emit, crash_site
 from pllm.telemetry.request_line import log_line
+from pllm.telemetry.tracing import Tracing
 
 # Left to the platform's hard limit: enough to cancel the upstream, say so to the client and settle.
 _RESERVE_S = 1.5
@@ -71,7 +73,8 @@ class First:
 class Edge:
     """What the application is built from. `missing` is what /ready names: empty when requests can be served. `settle`: what
     is left to be done after a client's last byte, before the invocation may end. `count`: told of every request that is over,
-    before that. `cold`: whether a request is the environment's first; applications that follow one another share it."""
+    before that. `cold`: whether a request is the environment's first; applications that follow one another share it.
+    `tracing`: None where trace headers mean nothing."""
 
     routes: Routes
     authenticator: Authenticator
@@ -83,6 +86,7 @@ class Edge:
     settle: Callable[[], Awaitable[None]] | None = None
     count: Callable[[RequestRecord], None] | None = None
     cold: Callable[[], bool] = field(default_factory=First)
+    tracing: Tracing | None = None
 
 
 class Gateway:
@@ -96,9 +100,10 @@ class Gateway:
             raise RuntimeError(f"only HTTP is served, not {scope['type']}")
         request = HttpRequest(scope, receive)
         record = self._open_record(scope)
+        trace = self._edge.tracing.begin(request, record) if self._edge.tracing is not None else None
         sent = Sent(send)
         try:
-            await self._serve(request, sent, record, self._deadline_s(scope))
+            await self._serve(request, sent, record, trace, self._deadline_s(scope))
         except ClientGoneError:
             record.client_gone = True
         except GatewayError as error:
@@ -108,19 +113,26 @@ class Gateway:
             await self._refuse(request, sent, record, GatewayError(ErrorKind.INTERNAL, "The gateway failed."))
         finally:
             self._close_record(record)
+            if self._edge.tracing is not None:
+                self._edge.tracing.end(trace, record, request.method, request.path)
             await self._settle(record)
 
-    async def _serve(self, request: HttpRequest, sent: Sent, record: RequestRecord, deadline_s: float | None) -> None:
+    async def _serve(
+        self, request: HttpRequest, sent: Sent, record: RequestRecord, trace: RequestTrace | None, deadline_s: float | None
+    ) -> None:
         path = _canonical(request.path)
         if path in ("/health", "/ready"):
             await self._health(path, sent, record)
             return
         principal = await self._authenticated(request, record)
         record.principal, record.team = principal.id, principal.team or ""
-        record.endpoint, endpoint = self._find(path, request.method)
+        route, methods = self._find(path)
+        if trace is not None:
+            trace.route = route
+        record.endpoint, endpoint = _of_method(methods, request.method)
         if not principal.may_call(request.method, path):
             raise GatewayError(ErrorKind.PERMISSION, f"This key may not call {request.method} {path}.")
-        await endpoint(Exchange(request, path, sent, record, principal, deadline_s))
+        await endpoint(Exchange(request, path, sent, record, principal, deadline_s, trace))
 
     async def _authenticated(self, request: HttpRequest, record: RequestRecord) -> Principal:
         asked_s = self._edge.clock.monotonic_s()
@@ -129,7 +141,7 @@ class Gateway:
         finally:
             record.auth_s = self._edge.clock.monotonic_s() - asked_s
 
-    def _find(self, path: str, method: str) -> tuple[str, Endpoint]:
+    def _find(self, path: str) -> tuple[str, Mapping[str, tuple[str, Endpoint]]]:
         known = self._edge.routes
         methods = known.get(path)
         while methods is None and "/" in path.strip("/"):
@@ -137,10 +149,7 @@ class Gateway:
             methods = known.get(path)
         if methods is None:
             raise GatewayError(ErrorKind.NOT_FOUND, "There is nothing at this path. The API is under /v1.")
-        if method not in methods:
-            allowed = ", ".join(methods)
-            raise GatewayError(ErrorKind.METHOD_NOT_ALLOWED, f"{method} is not allowed here; use {allowed}.")
-        return methods[method]
+        return path, methods
 
     async def _health(self, path: str, sent: Sent, record: RequestRecord) -> None:
         record.endpoint = path[1:]
@@ -193,6 +202,13 @@ class Gateway:
 
     def _log_crash(self, record: RequestRecord, error: Exception) -> None:
         self._edge.emit({"level": "ERROR", "message": "unhandled", "at": crash_site(error), "request_id": record.request_id})
+
+
+def _of_method(methods: Mapping[str, tuple[str, Endpoint]], method: str) -> tuple[str, Endpoint]:
+    if method not in methods:
+        allowed = ", ".join(methods)
+        raise GatewayError(ErrorKind.METHOD_NOT_ALLOWED, f"{method} is not allowed here; use {allowed}.")
+    return methods[method]
 
 
 def _canonical(path: str) -> str:

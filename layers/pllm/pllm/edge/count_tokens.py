@@ -25,6 +25,7 @@ class CountTokens:
             record=exchange.record,
             forward=forwarded(exchange.request),
             deadline_s=exchange.deadline_s,
+            trace=exchange.trace,
         )
         permit(exchange, call.model)
         await send_reply(exchange, await TokenCounting(self.pipeline).run(call))

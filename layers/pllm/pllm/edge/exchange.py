@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pllm.core.principal import Principal
 from pllm.core.record import RequestRecord
+from pllm.core.request_trace import RequestTrace
 from pllm.edge.http import HttpRequest, Message, Send, json_headers, send_whole
 
 
@@ -31,7 +32,8 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """`path` is the canonical one (`/v1/...`, mirrors folded). `deadline_s`: monotonic, None outside Lambda."""
+    """`path` is the canonical one (`/v1/...`, mirrors folded). `deadline_s`: monotonic, None outside Lambda. `trace`: None
+    where nobody traces."""
 
     request: HttpRequest
     path: str
@@ -39,6 +41,7 @@ class Exchange:
     record: RequestRecord
     principal: Principal
     deadline_s: float | None = None
+    trace: RequestTrace | None = None
 
     async def answer_json(self, body: bytes) -> None:
         self.record.status = 200

@@ -34,6 +34,7 @@ class Generation:
             forward=forwarded(exchange.request),
             deadline_s=exchange.deadline_s,
             limits=exchange.principal.limits,
+            trace=exchange.trace,
         )
         permit(exchange, call.model)
         record.stream = call.stream

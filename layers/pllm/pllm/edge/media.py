@@ -50,6 +50,7 @@ class Media:
             native=asked,
             form_bytes=form_bytes,
             limits=exchange.principal.limits,
+            trace=exchange.trace,
         )
         await send_reply(exchange, await self.pipeline.run(call))
 

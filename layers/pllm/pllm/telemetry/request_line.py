@@ -34,6 +34,8 @@ def log_line(record: RequestRecord, timestamp_ms: int) -> dict[str, Any]:
     }
     used = record.used or _NOTHING
     optional = {
+        "trace_id": record.trace_id,
+        "xray_trace_id": record.platform_trace_id,
         "team": record.team,
         "upstream_model": record.upstream_model,
         "error": record.error,

@@ -12,7 +12,9 @@ PENDING: dict[str, str] = {
     "budgets.exact": "a settlement whose answer is lost is charged twice rather than not at all",
     "cache": "there is no cache yet",
     "logging": "the level is fixed and rows are not exported yet",
-    "telemetry": "the namespace is PLLM and traces are not exported yet",
+    "telemetry.namespace": "the namespace is PLLM",
+    "telemetry.otlp_endpoint": "traces are not exported yet",
+    "telemetry.record_content": "traces are not exported yet",
     "guardrails": "there are no guardrails yet",
 }
 

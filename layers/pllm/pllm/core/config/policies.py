@@ -160,6 +160,7 @@ class Telemetry(Section):
     """Metrics and traces."""
 
     namespace: Annotated[Name, "CloudWatch namespace."] = "PLLM"
+    propagate: Annotated[Flag, "Whether providers are sent the client's `traceparent`, a new span id in it."] = True
     otlp_endpoint: Annotated[Url | None, "OpenTelemetry collector. Default: no export."] = None
     record_content: Annotated[Flag, "Whether traces hold prompts and answers."] = False
 

@@ -10,7 +10,7 @@ from tests.support.control import SCRAPE_TOKEN, Control, control
 from tests.support.door import MASTER_KEY
 
 from pllm.admin.app import api
-from pllm.admin.doorman import OPEN, Doorman
+from pllm.admin.doorman import OPEN, Doorman, is_open
 from pllm.state.memory import MemoryStore
 from pllm.state.store import Item, StateError
 
@@ -29,15 +29,26 @@ ROUTES = sorted(
     (method, re.sub(r"{\w+(:\w+)?}", "some-id", route.path))
     for route in walked(api().routes)
     for method in route.methods or ()
-    if route.path not in OPEN
+    if not is_open(route.path, method)
 )
 NOWHERE = [("GET", "/"), ("GET", "/api/admin/nothing"), ("POST", "/api/admin"), ("GET", "/openapi.json"), ("GET", "/docs")]
 NOWHERE += [("PUT", "/api/admin/keys"), ("OPTIONS", "/api/admin/keys"), ("TRACE", "/api/admin/keys"), ("GET", "/health/")]
+NOWHERE += [("GET", "/uix"), ("POST", "/ui"), ("DELETE", "/ui/app.js")]
 
 
 async def key_of(plane: Control, role: str) -> str:
     key: str = (await plane.done("POST", "/api/admin/keys", json={"name": role, "role": role}))["key"]
     return key
+
+
+def test_what_is_open_to_strangers_is_health_and_the_files_of_the_page() -> None:
+    """An endpoint that gets open by its path must be named here."""
+    open_ = {
+        (method, route.path) for route in walked(api().routes) for method in route.methods or () if is_open(route.path, method)
+    }
+    assert open_ == {("GET", "/health"), ("GET", "/ready")} | {
+        (method, path) for method in ("GET", "HEAD") for path in ("/ui", "/ui/", "/ui/{path:path}")
+    }
 
 
 def test_the_route_table_is_what_the_brief_of_the_control_plane_says() -> None:

@@ -1,6 +1,7 @@
 """The control plane as an ASGI application: routers behind a doorman. FastAPI's start-up is no client's wait here.
 
-A further part is an APIRouter in a module of its own, named in ROUTERS; it needs no thought about credentials.
+A further part is an APIRouter in a module of its own, named in ROUTERS; it needs no thought about credentials, except /ui,
+whose files are for everybody.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from pllm.admin import audit, breakers, config, config_versions, keys, metrics, models, stats, teams, usage
+from pllm.admin import audit, breakers, config, config_versions, keys, metrics, models, stats, teams, ui, usage
 from pllm.admin.doorman import Doorman, error_headers, failed
 from pllm.admin.services import ERRORS, AdminServices
 from pllm.core.errors import ErrorKind, GatewayError, invalid
@@ -29,6 +30,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     stats.router,
     usage.router,
     metrics.router,
+    ui.router,
 )
 
 _KINDS = {404: ErrorKind.NOT_FOUND, 405: ErrorKind.METHOD_NOT_ALLOWED}

@@ -1,6 +1,7 @@
 """The control plane's front door: credential and role are looked at here, for every path, before anything else runs.
 
-Whoever may look (viewer, admin) may GET; only an admin may do anything else. Nothing is left to an endpoint to remember.
+Whoever may look (viewer, admin) may GET; only an admin may do anything else. Nothing is left to an endpoint to remember. The
+files of the admin page are read by people who have yet to say who they are; they hold nothing but the page.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -21,6 +22,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN = frozenset({"/health", "/ready"})
+UI = "/ui"
 METRICS = "/metrics"
 MAX_BODY_BYTES = 2 * 1024 * 1024
 """More than any configuration has; the gateway's own limit is for prompts."""
@@ -56,7 +58,7 @@ class Doorman:
 
     async def _serve(self, scope: Scope, receive: Receive, answer: "_Answer", record: RequestRecord) -> None:
         path, method = scope["path"], scope["method"]
-        if path not in OPEN:
+        if not is_open(path, method):
             principal = await self._who(scope, path)
             record.principal = principal.id
             _admit(principal, method)
@@ -74,6 +76,11 @@ class Doorman:
         request_id = getattr(context, "aws_request_id", None) or self._services.new_id()
         endpoint = f"{scope['method']} {scope['path'][:200]}"
         return RequestRecord(request_id, endpoint, self._services.clock.monotonic_s())
+
+
+def is_open(path: str, method: str) -> bool:
+    """Whether this is answered without a credential."""
+    return path in OPEN or (method in _READS and (path == UI or path.startswith(f"{UI}/")))
 
 
 def _admit(principal: Principal, method: str) -> None:

@@ -1,0 +1,78 @@
+// Numbers and times as people read them. A missing value is a dash.
+
+const DASH = "–";
+const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+const short = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "long" });
+const missing = (value) => value === null || value === undefined || Number.isNaN(value);
+
+/** 12,345 */
+export function number(value) {
+  return missing(value) ? DASH : whole.format(value);
+}
+
+/** 12.3K */
+export function compact(value) {
+  return missing(value) ? DASH : Math.abs(value) < 10_000 ? whole.format(value) : short.format(value);
+}
+
+/** 12,345 tokens; 1.2M tokens */
+export function tokens(value) {
+  return missing(value) ? DASH : `${compact(value)} ${value === 1 ? "token" : "tokens"}`;
+}
+
+/** $1,234.56; small amounts with as many places as they need: $0.000042 */
+export function usd(value) {
+  if (missing(value)) return DASH;
+  const size = Math.abs(value);
+  const places = size === 0 || size >= 1 ? 2 : size >= 0.01 ? 4 : 6;
+  return value.toLocaleString("en-US", { style: "currency", currency: "USD", minimumFractionDigits: places, maximumFractionDigits: places });
+}
+
+/** 0.42 ms, 840 ms, 1.24 s, 2 min 5 s */
+export function milliseconds(value) {
+  if (missing(value)) return DASH;
+  if (value < 10) return `${Number(value.toFixed(2))} ms`;
+  if (value < 1_000) return `${Math.round(value)} ms`;
+  if (value < 60_000) return `${(value / 1_000).toFixed(value < 10_000 ? 2 : 1)} s`;
+  return `${Math.floor(value / 60_000)} min ${Math.round((value % 60_000) / 1_000)} s`;
+}
+
+/** 0.1234 -> 12.3 % */
+export function percent(share) {
+  if (missing(share)) return DASH;
+  const value = share * 100;
+  return `${value === 0 || value >= 99.95 ? value.toFixed(0) : value < 0.1 ? "<0.1" : value.toFixed(1)}%`;
+}
+
+const UNITS = [["day", 86_400], ["hour", 3_600], ["minute", 60], ["second", 1]];
+
+/** "3 minutes ago", "in 5 days". `at`: Date, RFC 3339 or epoch milliseconds. */
+export function ago(at, now = Date.now()) {
+  if (missing(at)) return DASH;
+  const seconds = Math.round((new Date(at).getTime() - now) / 1_000);
+  const [unit, length] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? UNITS[3];
+  return Math.abs(seconds) < 2 ? "just now" : relative.format(Math.trunc(seconds / length), unit);
+}
+
+/** 14:05, or with seconds 14:05:09 */
+export function clock(at, { seconds = false } = {}) {
+  const parts = { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...(seconds ? { second: "2-digit" } : {}) };
+  return missing(at) ? DASH : new Date(at).toLocaleTimeString("en-GB", parts);
+}
+
+/** 22 Nov */
+export function day(at) {
+  return missing(at) ? DASH : new Date(at).toLocaleDateString("en-GB", { day: "numeric", month: "short" });
+}
+
+/** 22 Nov 2026, 14:05 */
+export function dateTime(at) {
+  if (missing(at)) return DASH;
+  return `${new Date(at).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" })}, ${clock(at)}`;
+}
+
+/** "1 request", "2 requests" */
+export function plural(count, one, many = `${one}s`) {
+  return `${number(count)} ${count === 1 ? one : many}`;
+}

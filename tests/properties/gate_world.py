@@ -1,7 +1,8 @@
 """A fleet in a test: environments with clocks of their own around one table, and what the table must look like."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from random import Random
 
 from pllm.core.clock import ManualClock
@@ -10,7 +11,7 @@ from pllm.state.gate import GateEvent, Gates
 from pllm.state.gate_outage import GatePolicy
 from pllm.state.gate_writes import SORT_KEY, image_of, partition_key
 from pllm.state.memory import MemoryStore
-from pllm.state.store import Applied, Item, Refused, Store, Update
+from pllm.state.store import Applied, Item, Refused, Rejected, Store, TransactionalStore, Update, Write
 
 
 @dataclass
@@ -27,6 +28,20 @@ class SkewedClock:
         return self.true.monotonic_s()
 
 
+_names = count(1)
+
+
+class NamingRandom(Random):
+    """Two transactions of a test never get the same name, whatever their environments' seeds; a table remembers names."""
+
+    def getrandbits(self, k: int, /) -> int:
+        return next(_names) if k == 128 else super().getrandbits(k)
+
+
+async def at_once(seconds: float) -> None:
+    """A wait of no time."""
+
+
 @dataclass
 class Environment:
     """One Lambda environment."""
@@ -36,15 +51,15 @@ class Environment:
     events: list[GateEvent] = field(default_factory=list)
 
     @staticmethod
-    def of(store: Store, true: ManualClock, policy: GatePolicy, seed: int, error_s: float = 0.0) -> "Environment":
+    def of(store: TransactionalStore, true: ManualClock, policy: GatePolicy, seed: int, error_s: float = 0.0) -> "Environment":
         clock, events = SkewedClock(true, error_s), list[GateEvent]()
-        return Environment(Gates(store, clock, Random(seed), policy, events.append), clock, events)
+        return Environment(Gates(store, clock, NamingRandom(seed), policy, events.append, at_once), clock, events)
 
 
 class Twins:
     """Every write goes to both stores, and both must say the same."""
 
-    def __init__(self, one: Store, other: Store) -> None:
+    def __init__(self, one: TransactionalStore, other: TransactionalStore) -> None:
         self.one = one
         self.other = other
 
@@ -65,6 +80,11 @@ class Twins:
 
     async def delete(self, pk: str, sk: str) -> Item | None:
         return (await self.one.delete(pk, sk)) or (await self.other.delete(pk, sk))
+
+    async def transact(self, writes: Sequence[Write], token: str) -> Rejected | None:
+        one, other = await self.one.transact(writes, token), await self.other.transact(writes, token)
+        assert one == other, f"{writes}: {one} is not {other}"
+        return one
 
 
 def image(items: Mapping[tuple[str, str], Item], scope: str) -> GateImage | None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Literal
 
-from pllm.state.store import Applied, Item, Refused, StateError, Store, Update
+from pllm.state.store import CONFLICT, Applied, Item, Refused, Rejected, StateError, TransactionalStore, Update, Write
 
-Fault = Literal["none", "request lost", "answer lost", "throttled"]
+Fault = Literal["none", "request lost", "answer lost", "throttled", "conflict"]
 
 # Between two writes no task has anything to wait for but its turn: this many rounds of the loop bring all of them there.
 _ROUNDS = 25
@@ -23,6 +23,7 @@ class Weights:
     request_lost: int = 0
     answer_lost: int = 0
     throttled: int = 0
+    conflict: int = 0
 
     def draw(self, random: Random) -> Fault:
         number = random.randrange(100)
@@ -30,6 +31,7 @@ class Weights:
             (self.request_lost, "request lost"),
             (self.answer_lost, "answer lost"),
             (self.throttled, "throttled"),
+            (self.conflict, "conflict"),
         )
         for weight, fault in faults:
             if number < weight:
@@ -42,7 +44,7 @@ class Weights:
 class Stepped:
     """A store whose writes wait for their turn. `lost`: updates that were applied and whose answer nobody got."""
 
-    store: Store
+    store: TransactionalStore
     random: Random
     weights: Weights = field(default_factory=Weights)
     lost: list[Update] = field(default_factory=list)
@@ -50,21 +52,33 @@ class Stepped:
     waiting: list["asyncio.Future[None]"] = field(default_factory=list)
 
     async def update(self, update: Update) -> Applied | Refused:
-        turn = asyncio.get_running_loop().create_future()
-        self.waiting.append(turn)
-        await turn
-        self.writes += 1
-        fault = self.weights.draw(self.random)
-        if fault == "throttled":
-            raise StateError("throttled", sent=False)
-        if fault == "request lost":
-            raise StateError("timeout", sent=True)
+        fault = await self._turn()
         result = await self.store.update(update)
         if fault == "answer lost":
             if isinstance(result, Applied):
                 self.lost.append(update)
             raise StateError("timeout", sent=True)
         return result
+
+    async def transact(self, writes: Sequence[Write], token: str) -> Rejected | None:
+        fault = await self._turn()
+        result = await self.store.transact(writes, token)
+        if fault == "answer lost":
+            raise StateError("timeout", sent=True)
+        return result
+
+    async def _turn(self) -> Fault:
+        """Waits to be let through, and says what will become of the answer. Raises what becomes of the request."""
+        turn = asyncio.get_running_loop().create_future()
+        self.waiting.append(turn)
+        await turn
+        self.writes += 1
+        fault = self.weights.draw(self.random)
+        if fault in ("throttled", "conflict"):
+            raise StateError(CONFLICT if fault == "conflict" else "throttled", sent=False)
+        if fault == "request lost":
+            raise StateError("timeout", sent=True)
+        return fault
 
     async def get(self, pk: str, sk: str, *, consistent: bool = False) -> Item | None:
         return await self.store.get(pk, sk, consistent=consistent)

@@ -33,12 +33,13 @@ class Fleet:
     policy: GatePolicy = field(default_factory=GatePolicy)
     crashes: int = 0  # percent
     requests: int = 60
+    steps_s: tuple[float, ...] = (0, 0, 0.5, 4, 30, 300)
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
-        self.table = MemoryStore()
-        self.store = Stepped(self.table, self.random, self.weights)
         self.clock = ManualClock()
+        self.table = MemoryStore(self.clock)
+        self.store = Stepped(self.table, self.random, self.weights)
         self.environments = [
             Environment.of(self.store, self.clock, self.policy, n, self.random.uniform(-3, 3)) for n in range(4)
         ]
@@ -53,7 +54,7 @@ class Fleet:
     async def request(self) -> None:
         environment = self.random.choice(self.environments)
         need = Reservation(self.random.randint(1, 900), self.random.randint(0, 9000))
-        self.clock.advance(self.random.choice([0, 0, 0.5, 4, 30, 300]))
+        self.clock.advance(self.random.choice(self.steps_s))
         found = await environment.gates.admit(SCOPES, need)
         if isinstance(found, Denial):
             return
@@ -171,6 +172,20 @@ async def test_with_faults_at_any_write_no_money_is_forgotten_and_none_overspent
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_what_certainly_did_not_happen_is_done_later_and_exactly(seed: int) -> None:
     fleet = Fleet(seed, weights=Weights(throttled=25))
+    await fleet.play()
+    await fleet.drain()
+    assert fleet.spent_by(KEY) == fleet.spent_by(TEAM) == fleet.settled
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    "weights",
+    [Weights(request_lost=25), Weights(answer_lost=25), Weights(conflict=25), Weights(10, 10, 10, 10)],
+    ids=["requests lost", "answers lost", "conflicts", "all of it"],
+)
+async def test_exactly_means_that_no_fault_at_any_write_costs_anybody_a_micro_dollar(seed: int, weights: Weights) -> None:
+    """Within the nine minutes for which a transaction is known by its token, which is longer than this history."""
+    fleet = Fleet(seed, weights=weights, crashes=10, policy=GatePolicy(exact=True), steps_s=(0, 0, 0.5, 4, 12))
     await fleet.play()
     await fleet.drain()
     assert fleet.spent_by(KEY) == fleet.spent_by(TEAM) == fleet.settled

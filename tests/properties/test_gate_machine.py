@@ -27,7 +27,7 @@ from pllm.core.limits import BudgetLimit, GateLimits, Period, Reservation, Spent
 from pllm.state.gate_outage import GatePolicy
 from pllm.state.gate_ticket import Hold, Ticket
 from pllm.state.memory import MemoryStore
-from pllm.state.store import Store
+from pllm.state.store import TransactionalStore
 from pllm.state.table import DynamoStore
 
 ENVIRONMENTS = 3
@@ -72,13 +72,13 @@ class GateMachine(RuleBasedStateMachine):
 
     strict: ClassVar[bool] = False
     sliding: ClassVar[bool] = False
-    other: ClassVar[Store | None] = None
+    other: ClassVar[TransactionalStore | None] = None
 
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
         memory = MemoryStore()
-        self.store: Store = Twins(memory, self.other) if self.other is not None else memory
+        self.store: TransactionalStore = Twins(memory, self.other) if self.other is not None else memory
         self.items = memory_of(self.store).items
         self.clock = ManualClock()
         self.policy = GatePolicy(strict=self.strict)
@@ -366,7 +366,7 @@ def test_no_history_breaks_an_invariant(machine: type[GateMachine]) -> None:
 
 
 @pytest.fixture(scope="module")
-def local_table() -> Iterator[Store]:
+def local_table() -> Iterator[TransactionalStore]:
     with dynamodb_local() as endpoint:
         client = boto3.client(
             "dynamodb", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y"
@@ -379,7 +379,7 @@ def local_table() -> Iterator[Store]:
 
 @pytest.mark.needs_java
 @pytest.mark.parametrize("machine", MACHINES)
-def test_dynamodb_gives_the_verdicts_that_memory_gives(machine: type[GateMachine], local_table: Store) -> None:
+def test_dynamodb_gives_the_verdicts_that_memory_gives(machine: type[GateMachine], local_table: TransactionalStore) -> None:
     twin = type(f"Twin{machine.__name__}", (machine,), {"other": local_table})
     options = settings(
         max_examples=6,

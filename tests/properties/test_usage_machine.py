@@ -22,7 +22,7 @@ from pllm.core.clock import ManualClock
 from pllm.core.usage_keys import Period, floor_s, spans
 from pllm.core.usage_rows import Account, Amounts, attributes, read_amounts, total
 from pllm.state.memory import MemoryStore
-from pllm.state.store import Item, StateError, Store
+from pllm.state.store import Item, StateError, Store, TransactionalStore
 from pllm.state.table import DynamoStore
 from pllm.state.usage import Ledger
 from pllm.state.usage_rollup import RollUp
@@ -45,7 +45,7 @@ _examples = count()
 class Environment:
     """`in_doubt`: its last writing met trouble, so what it calls unflushed may be in the table."""
 
-    def __init__(self, store: Store, clock: ManualClock, name: str) -> None:
+    def __init__(self, store: TransactionalStore, clock: ManualClock, name: str) -> None:
         self.store = FaultyStore(store)
         self.lines: list[dict[str, Any]] = []
         self.ledger = Ledger(self.store, clock, lambda: name, self.lines.append)
@@ -59,11 +59,11 @@ class Environment:
 
 
 class UsageMachine(RuleBasedStateMachine):
-    other: ClassVar[Store | None] = None
+    other: ClassVar[TransactionalStore | None] = None
 
     @initialize()
     def begin(self) -> None:
-        self.store: Store = self.other or MemoryStore()
+        self.store: TransactionalStore = self.other or MemoryStore()
         self.start_s = 1_700_000_000 // DAY_S * DAY_S + next(_examples) * 40 * DAY_S + DAY_S - 7200
         self.clock = ManualClock(float(self.start_s))
         self.names = count()
@@ -166,7 +166,7 @@ class _KilledError(Exception):
 class _Mortal(FaultyStore):
     """A store whose caller is killed at one of its calls."""
 
-    def __init__(self, inner: Store, calls: int, faults: list[Fault]) -> None:
+    def __init__(self, inner: TransactionalStore, calls: int, faults: list[Fault]) -> None:
         super().__init__(inner, [*faults])
         self.left = calls
 
@@ -208,7 +208,7 @@ def test_rows_add_up_to_what_was_counted() -> None:
 
 
 @pytest.fixture(scope="module")
-def local_table() -> Iterator[Store]:
+def local_table() -> Iterator[TransactionalStore]:
     with dynamodb_local() as endpoint:
         client = boto3.client(
             "dynamodb", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y"
@@ -220,6 +220,6 @@ def local_table() -> Iterator[Store]:
 
 
 @pytest.mark.needs_java
-def test_rows_add_up_on_dynamodb_as_well(local_table: Store) -> None:
+def test_rows_add_up_on_dynamodb_as_well(local_table: TransactionalStore) -> None:
     machine = type("TableUsageMachine", (UsageMachine,), {"other": local_table})
     run_state_machine_as_test(machine, settings=_options(3, 12))

@@ -5,6 +5,7 @@ from random import Random
 import pytest
 
 from pllm.core.clock import ManualClock
+from pllm.core.config.policies import Budgets, Limits
 from pllm.core.errors import ErrorKind
 from pllm.core.limit_answers import Denial
 from pllm.core.limits import BudgetLimit, GateLimits, LimitKind, Reservation, Spent
@@ -55,6 +56,12 @@ class World:
 
     def unsettled(self) -> list[GateEvent]:
         return [event for event in self.events if event["event"] == "unsettled"]
+
+
+def test_a_policy_is_what_the_configuration_asks_for() -> None:
+    assert GatePolicy.of(Limits(), Budgets()) == GatePolicy()
+    asked = GatePolicy.of(Limits(on_state_error="closed"), Budgets(on_state_error="open", strict=True, exact=True))
+    assert asked == GatePolicy("closed", "open", strict=True, exact=True)
 
 
 async def test_rates_pass_degraded_and_say_so() -> None:

@@ -62,3 +62,15 @@ async def test_a_clock_that_jumps_back_does_not_silence_the_table_for_long() -> 
         await failure(store)
     clock.advance(-3600)
     await store.update(WRITE)
+
+
+async def test_a_conflict_is_an_answer_and_transactions_are_guarded_too() -> None:
+    faulty = FaultyStore(MemoryStore(), [Fault.THROTTLED, Fault.THROTTLED, *[Fault.CONFLICT] * 5])
+    store = GuardedStore(faulty, ManualClock(), Random(1))
+    for reason in ["throttled"] * 2 + ["conflict"] * 5:
+        with pytest.raises(StateError) as error:
+            await store.transact((WRITE,), "t")
+        assert error.value.reason == reason
+    assert not store.degraded
+    assert await store.transact((WRITE,), "t") is None
+    assert await store.get("p", "s") == {"PK": "p", "SK": "s", "n": 1}

@@ -8,6 +8,8 @@ from botocore.exceptions import ClientError
 from tests.support.dynamodb import dynamodb_local
 from tests.support.stores import KINDS, store_of
 
+from pllm.core.clock import ManualClock
+from pllm.state.memory import MemoryStore
 from pllm.state.store import (
     Absent,
     Compare,
@@ -73,6 +75,37 @@ async def test_the_same_token_is_the_same_transaction(store: TransactionalStore)
     for _ in range(2):
         assert await store.transact((Update("a", "s", add={"n": 1}),), "same") is None
     assert await store.get("a", "s") == {"PK": "a", "SK": "s", "n": 1}
+
+
+@pytest.mark.parametrize("store", ["memory", pytest.param("local", marks=pytest.mark.needs_java)], indirect=True)
+async def test_a_token_belongs_to_its_writes_once_they_happened(store: TransactionalStore) -> None:
+    first = Update("a", "s", add={"n": 1}, condition=Compare("n", "=", 7))
+    assert isinstance(await store.transact((first,), "t5"), Rejected)
+    other = Update("a", "s", set={"n": 7})
+    assert await store.transact((other,), "t5") is None  # what was rejected has used nothing up
+    with pytest.raises(StateError) as failure:
+        await store.transact((first,), "t5")
+    assert (failure.value.reason, failure.value.sent) == ("IdempotentParameterMismatchException", False)
+    assert await store.get("a", "s") == {"PK": "a", "SK": "s", "n": 7}
+
+
+@pytest.mark.parametrize("store", ["memory", pytest.param("local", marks=pytest.mark.needs_java)], indirect=True)
+async def test_what_happened_is_not_asked_for_its_condition_again(store: TransactionalStore) -> None:
+    once = Update("a", "s", set={"n": 1}, condition=Absent("PK"))
+    assert await store.transact((once,), "t6") is None
+    assert await store.transact((once,), "t6") is None
+    assert await store.transact((once,), "t7") == Rejected(0, {"PK": "a", "SK": "s", "n": 1})
+
+
+async def test_the_memory_twin_forgets_a_token_after_ten_minutes() -> None:
+    clock = ManualClock()
+    store = MemoryStore(clock)
+    for seconds, expected in ((0, 1), (599, 1), (2, 2)):
+        clock.advance(seconds)
+        await store.transact((Update("a", "s", add={"n": 1}),), "t")
+        item = await store.get("a", "s")
+        assert item is not None
+        assert item["n"] == expected
 
 
 class _Cancelled:

@@ -1,21 +1,23 @@
 """Stores that fail on purpose, and stores whose every write is a step that somebody else decides about."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TypeVar
 
-from pllm.state.store import Applied, Item, Refused, StateError, Store, Update
+from pllm.state.store import CONFLICT, Applied, Item, Refused, Rejected, StateError, Store, TransactionalStore, Update, Write
 
 T = TypeVar("T")
 
 
 class Fault(Enum):
-    """What happens to one call. THROTTLED and LOST_REQUEST: nothing was written. LOST_RESPONSE: it was, unheard of."""
+    """What happens to one call. THROTTLED, CONFLICT and LOST_REQUEST: nothing was written, and in the last case nobody knows.
+    LOST_RESPONSE: it was, unheard of."""
 
     NONE = auto()
     THROTTLED = auto()
+    CONFLICT = auto()
     LOST_REQUEST = auto()
     LOST_RESPONSE = auto()
 
@@ -24,7 +26,7 @@ class Fault(Enum):
 class FaultyStore:
     """Each call takes the next fault of `faults`, and `always` once there are none. `calls` counts what was asked."""
 
-    inner: Store
+    inner: TransactionalStore
     faults: list[Fault] = field(default_factory=list)
     always: Fault = Fault.NONE
     calls: int = 0
@@ -41,6 +43,9 @@ class FaultyStore:
     async def delete(self, pk: str, sk: str) -> Item | None:
         return await self._faulty(lambda: self.inner.delete(pk, sk))
 
+    async def transact(self, writes: Sequence[Write], token: str) -> Rejected | None:
+        return await self._faulty(lambda: self.inner.transact(writes, token))
+
     async def _faulty(self, call: Callable[[], Awaitable[T]]) -> T:
         self.calls += 1
         return await with_fault(self.faults.pop(0) if self.faults else self.always, call)
@@ -49,6 +54,8 @@ class FaultyStore:
 async def with_fault(fault: Fault, call: Callable[[], Awaitable[T]]) -> T:
     if fault is Fault.THROTTLED:
         raise StateError("throttled", sent=False)
+    if fault is Fault.CONFLICT:
+        raise StateError(CONFLICT, sent=False)
     if fault is Fault.LOST_REQUEST:
         raise StateError("timeout", sent=True)
     answer = await call()

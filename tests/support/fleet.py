@@ -10,7 +10,7 @@ from pllm.core.clock import ManualClock
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.state.guard import GuardedStore
 from pllm.state.health import Health, Probe
-from pllm.state.store import Store
+from pllm.state.store import TransactionalStore
 
 DEP = "m@openai/x"
 POLICY = BreakerPolicy(min_failures=3, failure_ratio=0.5, cooldown_ms=30_000, max_cooldown_ms=100_000)
@@ -20,7 +20,7 @@ class Environment:
     """`faulty` is where its calls can be made to fail; `moves` are those that it was told of."""
 
     def __init__(
-        self, store: Store, clock: ManualClock, *, name: str = "e", seed: int = 1, policy: BreakerPolicy = POLICY
+        self, store: TransactionalStore, clock: ManualClock, *, name: str = "e", seed: int = 1, policy: BreakerPolicy = POLICY
     ) -> None:
         self.clock = clock
         self.faulty = FaultyStore(store)
@@ -53,5 +53,5 @@ class Environment:
         await self.health.settle()
 
 
-def fleet(store: Store, clocks: Sequence[ManualClock], policy: BreakerPolicy = POLICY) -> list[Environment]:
+def fleet(store: TransactionalStore, clocks: Sequence[ManualClock], policy: BreakerPolicy = POLICY) -> list[Environment]:
     return [Environment(store, clock, name=f"e{n}", seed=n, policy=policy) for n, clock in enumerate(clocks)]

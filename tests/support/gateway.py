@@ -40,7 +40,7 @@ from pllm.state.answers import StoredAnswers
 from pllm.state.guard import GuardedStore
 from pllm.state.health import Health
 from pllm.state.memory import MemoryStore
-from pllm.state.store import Store
+from pllm.state.store import TransactionalStore
 from pllm.telemetry.breaker_line import emit_move
 from pllm.telemetry.tracing import Tracing
 
@@ -124,7 +124,7 @@ async def gateway(
     environment: Mapping[str, str] | None = None,
     missing: tuple[str, ...] = (),
     answers: StoredAnswers | None = None,
-    store: Store | None = None,
+    store: TransactionalStore | None = None,
     breaker: BreakerPolicy | None = None,
     model_routes: Sequence[Route] = (),
     disabled: Mapping[str, str] | None = None,
@@ -177,7 +177,7 @@ async def gateway(
             await transport.close()
 
 
-def _health(store: Store, clock: Clock, policy: BreakerPolicy, emit: Callable[[dict[str, Any]], None]) -> Health:
+def _health(store: TransactionalStore, clock: Clock, policy: BreakerPolicy, emit: Callable[[dict[str, Any]], None]) -> Health:
     guard = GuardedStore(store, clock, Random(8))
     notify = partial(emit_move, emit, "gateway", clock)
     return Health(guard, clock, Random(9), policy, name="test", degraded=lambda: guard.degraded, notify=notify)

@@ -42,7 +42,7 @@ from pllm.state.counters import Counters
 from pllm.state.guard import GuardedStore
 from pllm.state.health import Health
 from pllm.state.memory import MemoryStore
-from pllm.state.store import Store
+from pllm.state.store import TransactionalStore
 from pllm.state.usage import Ledger
 from pllm.telemetry.breaker_line import emit_move
 
@@ -162,7 +162,7 @@ class _Named(Authenticator):
 class Environment:
     """One environment of the fleet: its own counters, health and ledger before the shared store."""
 
-    def __init__(self, store: Store, clock: ManualClock, name: str, lines: list[dict[str, Any]]) -> None:
+    def __init__(self, store: TransactionalStore, clock: ManualClock, name: str, lines: list[dict[str, Any]]) -> None:
         guard = GuardedStore(store, clock, Random(1))
         self.health = Health(
             guard,

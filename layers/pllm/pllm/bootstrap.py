@@ -211,8 +211,7 @@ def _admissions(config: Config, version: int, lasting: Lasting) -> Admissions:
             warning = "limits and budgets are configured, and there is no table (PLLM_TABLE) to keep them in: they do not hold"
             lasting.emit({"level": "WARN", "message": "configuration", "warning": warning})
         return Admissions(None, allowances)
-    policy = GatePolicy(config.limits.on_state_error, config.budgets.on_state_error, config.budgets.strict)
-    return Admissions(lasting.gates(policy), allowances)
+    return Admissions(lasting.gates(GatePolicy.of(config.limits, config.budgets)), allowances)
 
 
 def _limited(entry: ModelEntry) -> bool:

@@ -2,8 +2,8 @@
 more than one round trip: one item for each scope, several scopes at once, nothing at all where nothing is limited.
 
 `admit` gives a `Ticket` or a `Denial`; `settle` takes the ticket back with what was really used. What the item holds and how
-it is written: gate_writes. What is given back: gate_settle. One gate's dialogue with the table: gate_keeper. Hot gates:
-leases. No table: gate_outage.
+it is written: gate_writes. What is given back: gate_settle, and once even if answers are lost: gate_exact. One gate's dialogue
+with the table: gate_keeper. Hot gates: leases. No table: gate_outage.
 
 A parallel-call slot is counted in the same write, under the same generations as the money a request holds: a slot whose
 request died is free again 16 to 32 minutes later without any record of it.
@@ -20,12 +20,13 @@ from pllm.core.clock import Clock
 from pllm.core.limit_answers import Denial, denial, unreachable
 from pllm.core.limit_image import GateImage, current_epochs, rolled
 from pllm.core.limits import GateLimits, LimitKind, Reservation, Spent
+from pllm.state.gate_exact import ExactSettler
 from pllm.state.gate_keeper import Gatekeeper
-from pllm.state.gate_outage import DegradedGates, GatePolicy, TableBreaker, Unsettled
+from pllm.state.gate_outage import Backoff, DegradedGates, GatePolicy, TableBreaker, Unsettled
 from pllm.state.gate_settle import Settlement
 from pllm.state.gate_ticket import Hold, Ticket
 from pllm.state.gate_writes import SORT_KEY, image_of, partition_key, restore, revoke
-from pllm.state.store import StateError, Store, Update
+from pllm.state.store import StateError, TransactionalStore, Update
 
 GateEvent = Mapping[str, str | int | bool]
 """For metrics and logs: `event` is `unsettled` (all numbers of a settlement that the table did not confirm) or
@@ -45,17 +46,20 @@ class Gates:
 
     def __init__(
         self,
-        store: Store,
+        store: TransactionalStore,
         clock: Clock,
         random: Random,
         policy: GatePolicy = GatePolicy(),  # noqa: B008 - frozen
         on_event: Callable[[GateEvent], None] = _ignore,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._store = store
         self._clock = clock
         self._policy = policy
         self._on_event = on_event
-        self._keeper = Gatekeeper(store, clock, TableBreaker(random), strict=policy.strict)
+        backoff = Backoff(random, sleep)
+        self._keeper = Gatekeeper(store, clock, TableBreaker(random), backoff, strict=policy.strict)
+        self._exact = ExactSettler(self._keeper, clock, random, backoff)
         self._lock = Lock()
         self._degraded = DegradedGates(policy)
         self._unsettled = Unsettled()
@@ -186,7 +190,18 @@ class Gates:
         await asyncio.gather(*(self._write_settlement(job) for job in jobs))
 
     async def _write_settlement(self, job: Settlement) -> None:
-        """One retry for a charge; what is still not confirmed then is reported, and kept if it certainly did not happen."""
+        """What is not confirmed in the end is reported, and kept if it can still be written."""
+        exact = self._policy.exact and job.hold.micro_usd is not None
+        due, reason = await (self._exact.settle(job) if exact else self._settled(job))
+        if not reason:
+            return
+        self._on_event({"event": "unsettled", "reason": reason, "kept": due is not None, **_numbers(job)})
+        if due is not None:
+            with self._lock:
+                self._unsettled.add(due)
+
+    async def _settled(self, job: Settlement) -> tuple[Settlement | None, str]:
+        """One retry for a charge. What is left of it, and why (empty: nothing is)."""
         due: Settlement | None = job
         reason = ""
         for _ in range(2 if job.charges else 1):
@@ -194,14 +209,11 @@ class Gates:
                 break
             try:
                 await self._keeper.settle(due)
-                return
+                return None, ""
             except StateError as error:
                 reason = error.reason
                 due = due.after_lost_answer() if error.sent else due
-        self._on_event({"event": "unsettled", "reason": reason, "kept": due is not None, **_numbers(job)})
-        if due is not None:
-            with self._lock:
-                self._unsettled.add(due)
+        return due, reason
 
     # --- Around it -------------------------------------------------------------------------------------------------
 

@@ -5,26 +5,31 @@ that does not answer. All of that is guarded by one lock; no lock is held while 
 """
 
 import asyncio
+from collections.abc import Awaitable
 from contextlib import suppress
 from threading import Lock
+from typing import TypeVar
 
 from pllm.core.clock import Clock
 from pllm.core.limit_answers import Denial, Standing, denial
 from pllm.core.limit_image import GateImage, current_epochs, differs, labels, new_image, rolled, shortage, spare
 from pllm.core.limits import Epochs, GateLimits, LimitKind, Reservation
 from pllm.state.gate_memory import GateMemory
-from pllm.state.gate_outage import TableBreaker
+from pllm.state.gate_outage import Backoff, TableBreaker
 from pllm.state.gate_settle import Settlement, settle_update
 from pllm.state.gate_ticket import Hold
 from pllm.state.gate_writes import Asked, Write, image_of, next_write
 from pllm.state.leases import Leases, lease_size
-from pllm.state.store import Applied, Refused, StateError, Store, Update
+from pllm.state.store import CONFLICT, Applied, Item, Refused, Rejected, StateError, TransactionalStore, Update
 
 # A cold environment may have to learn the image, move two epochs and change a limit; the rest is for races.
 _ATTEMPTS = 6
+# A transaction on the item lasts a few milliseconds; longer than this, it is many of them.
+_SENDS = 6
 # More requests at once than a lease has permits: those that got none fetch for themselves in the end.
 _WAITS = 3
 
+_T = TypeVar("_T")
 _Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 
 
@@ -32,11 +37,14 @@ class Gatekeeper:
     """Every method that asks the table raises StateError, also when too many others were faster (reason `contention`) and
     while the table is left alone (`resting`); both certainly wrote nothing."""
 
-    def __init__(self, store: Store, clock: Clock, breaker: TableBreaker, *, strict: bool) -> None:
+    def __init__(
+        self, store: TransactionalStore, clock: Clock, breaker: TableBreaker, backoff: Backoff, *, strict: bool
+    ) -> None:
         self._store = store
         self._clock = clock
         self._strict = strict
         self._breaker = breaker
+        self._backoff = backoff
         self._lock = Lock()
         self._memory = GateMemory()
         self._leases = Leases()
@@ -187,6 +195,22 @@ class Gatekeeper:
                 return
         raise StateError("contention", sent=False)
 
+    def settlement(self, job: Settlement) -> Update | None:
+        """The write that settles, by the last image; None where there is nothing to write."""
+        return settle_update(job, self._image(job.hold.scope), strict=self._strict)
+
+    async def transact(self, update: Update, scope: str, token: str) -> Rejected | None:
+        """One write as a transaction, which answers with no image unless it is rejected. Raises StateError."""
+        if self.resting():
+            raise StateError("resting", sent=False)
+        rejected = await self._noted(self._store.transact((update,), token))
+        if rejected is None:
+            with self._lock:
+                self._memory.doubt(scope)
+        else:
+            self._remember(scope, rejected.item)
+        return rejected
+
     # --- The table -------------------------------------------------------------------------------------------------
 
     def resting(self) -> bool:
@@ -229,21 +253,41 @@ class Gatekeeper:
         return True
 
     async def _send(self, update: Update, scope: str, permits: int, need: Reservation | None) -> Applied | Refused:
+        result = await self._unhindered(update)
+        self._remember(scope, result.item, permits if isinstance(result, Applied) else 0, need)
+        return result
+
+    async def _unhindered(self, update: Update) -> Applied | Refused:
+        """A write that does not give up because a transaction is at work on the item."""
+        for sends in range(1, _SENDS):
+            try:
+                return await self._noted(self._store.update(update))
+            except StateError as error:
+                if error.reason != CONFLICT:
+                    raise
+            await self._backoff.wait(sends)
+        return await self._noted(self._store.update(update))
+
+    async def _noted(self, answer: Awaitable[_T]) -> _T:
+        """Whether the table answered is what the breaker wants to know; a conflict is an answer."""
         try:
-            result = await self._store.update(update)
-        except StateError:
-            with self._lock:
-                self._breaker.failed(self._clock.wall_s())
+            found = await answer
+        except StateError as error:
+            if error.reason != CONFLICT:
+                with self._lock:
+                    self._breaker.failed(self._clock.wall_s())
             raise
-        image, now_s = image_of(result.item), self._clock.wall_s()
         with self._lock:
             self._breaker.worked()
+        return found
+
+    def _remember(self, scope: str, item: Item | None, taken: int = 0, need: Reservation | None = None) -> None:
+        image, now_s = image_of(item), self._clock.wall_s()
+        with self._lock:
             if image is None:
                 self._memory.forget(scope)
             else:
-                taken = permits if isinstance(result, Applied) else 0
                 self._memory.remember(scope, image, now_s, taken=taken, typical=need)
-        return result
 
 
 def _wake(loop: asyncio.AbstractEventLoop, arrived: "asyncio.Future[None]") -> None:

@@ -65,6 +65,11 @@ class GateMemory:
     def forget(self, scope: str) -> None:
         self._known.pop(scope, None)
 
+    def doubt(self, scope: str) -> None:
+        """Somebody gave back what nobody saw: what the gate refused before is to be asked again."""
+        if known := self._known.get(scope):
+            known.at_s = float("-inf")
+
     def believes(self, scope: str, kind: LimitKind, now_s: float) -> bool:
         """Whether a refusal by the last image needs no confirmation by the table."""
         known = self._known.get(scope)

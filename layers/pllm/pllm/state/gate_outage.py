@@ -3,12 +3,15 @@
 Not safe for threads: the owner (`Gates`) holds its lock around every call.
 """
 
+import asyncio
 import math
 from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
+from pllm.core.config.policies import Budgets, Limits
 from pllm.core.limits import GateLimits, LimitKind, Reservation
 from pllm.state.gate_settle import Settlement
 
@@ -17,6 +20,8 @@ Unreachable = Literal["open", "closed"]
 _PATIENCE = 3
 _REST_S = 2.0
 _QUEUE = 1000
+_FIRST_WAIT_S = 0.01
+_LONGEST_WAIT_S = 0.16
 _SCOPES = 4096
 
 
@@ -24,6 +29,7 @@ _SCOPES = 4096
 class GatePolicy:
     """What happens while the table is unreachable, and to what a crashed request held (`strict`: it is charged).
 
+    `exact`: a settlement of money counts once even if its answer is lost, for twice the price of its write.
     `open_budget_micro_usd`: with `budgets` open, what each environment lets pass a minute and scope. `assumed_fleet`: how
     many environments share a limit, where that was never seen: rather too many than too few.
     """
@@ -31,8 +37,14 @@ class GatePolicy:
     rates: Unreachable = "open"
     budgets: Unreachable = "closed"
     strict: bool = False
+    exact: bool = False
     open_budget_micro_usd: int = 1_000_000
     assumed_fleet: int = 10
+
+    @staticmethod
+    def of(limits: Limits, budgets: Budgets) -> "GatePolicy":
+        """What a configuration asks for."""
+        return GatePolicy(limits.on_state_error, budgets.on_state_error, budgets.strict, budgets.exact)
 
     def closed(self, limits: GateLimits) -> bool:
         """Whether nothing may pass these limits unasked."""
@@ -60,6 +72,19 @@ class TableBreaker:
     def worked(self) -> None:
         self._failures = 0
         self._until_s = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Waits between sends of one write: 10 ms, twice that each time, at most 160 ms, give or take half."""
+
+    random: Random
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    async def wait(self, sends: int) -> None:
+        """`sends`: how often it has been sent, at least once."""
+        longest_s = min(_FIRST_WAIT_S * 2 ** (sends - 1), _LONGEST_WAIT_S)
+        await self.sleep(longest_s * self.random.uniform(0.5, 1.5))
 
 
 @dataclass(slots=True)

@@ -22,14 +22,25 @@ from pllm.state.store import AllOf, Compare, Condition, Exists, Update
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """A transaction of which nobody knows whether it happened. `since_s`: when it was first sent (epoch seconds). Only the
+    very same update under the same token asks the same thing."""
+
+    update: Update
+    token: str
+    since_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """What one hold comes to. `undo`: the request was not made, so its place in the minute is given back, too. `doubts`: how
-    often it was sent without an answer."""
+    often it was sent without an answer. `sent`: the transaction to be sent again before anything else is."""
 
     hold: Hold
     spent: Spent
     undo: bool = False
     doubts: int = 0
+    sent: Sent | None = None
 
     @property
     def charges(self) -> bool:

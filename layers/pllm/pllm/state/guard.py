@@ -4,12 +4,12 @@ After three failures in a row the store is not asked for about two seconds; call
 they do without the table. Then the next call is let through, and its success ends the quiet.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import TypeVar
 
 from pllm.core.clock import Clock
-from pllm.state.store import Applied, Item, Refused, StateError, Store, Update
+from pllm.state.store import CONFLICT, Applied, Item, Refused, Rejected, StateError, TransactionalStore, Update, Write
 
 QUIET_S = 2.0
 _TOLERATED = 3
@@ -18,9 +18,9 @@ T = TypeVar("T")
 
 
 class GuardedStore:
-    """A Store that gives up early. `reason` of its own errors is "quiet", and nothing was sent."""
+    """A store that gives up early. `reason` of its own errors is "quiet", and nothing was sent."""
 
-    def __init__(self, store: Store, clock: Clock, random: Random) -> None:
+    def __init__(self, store: TransactionalStore, clock: Clock, random: Random) -> None:
         self._store = store
         self._clock = clock
         self._random = random
@@ -44,6 +44,9 @@ class GuardedStore:
     async def delete(self, pk: str, sk: str) -> Item | None:
         return await self._guarded(lambda: self._store.delete(pk, sk))
 
+    async def transact(self, writes: Sequence[Write], token: str) -> Rejected | None:
+        return await self._guarded(lambda: self._store.transact(writes, token))
+
     async def _guarded(self, call: Callable[[], Awaitable[T]]) -> T:
         now_s = self._clock.wall_s()  # the monotonic clock may stand still while the environment is frozen
         if self.degraded and now_s < self._quiet_until_s <= now_s + 2 * QUIET_S:
@@ -52,7 +55,9 @@ class GuardedStore:
             self._be_quiet()  # one call finds out; the others need not wait for it
         try:
             answer = await call()
-        except StateError:
+        except StateError as error:
+            if error.reason == CONFLICT:  # the table answers: somebody else is at work on the item
+                raise
             self._failures += 1
             if self.degraded:
                 self._be_quiet()

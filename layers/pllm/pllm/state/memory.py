@@ -7,6 +7,7 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pllm.core.clock import Clock
 from pllm.state.store import (
     Absent,
     AllOf,
@@ -24,6 +25,7 @@ from pllm.state.store import (
     Plus,
     Refused,
     Rejected,
+    StateError,
     Update,
     Value,
     Write,
@@ -39,12 +41,17 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-class MemoryStore:
-    """`items` may be looked at by tests; change them through the protocol only."""
+TOKEN_S = 600.0
+"""How long a transaction is known by its token."""
 
-    def __init__(self) -> None:
+
+class MemoryStore:
+    """`items` may be looked at by tests; change them through the protocol only. Without a `clock`, no token is forgotten."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
         self.items: dict[tuple[str, str], Item] = {}
-        self._tokens: set[str] = set()
+        self._clock = clock
+        self._done: dict[str, tuple[float, tuple[Write, ...]]] = {}
 
     async def get(self, pk: str, sk: str, *, consistent: bool = False) -> Item | None:
         return self.items.get((pk, sk))
@@ -68,16 +75,27 @@ class MemoryStore:
         keys = [(write.pk, write.sk) for write in writes]
         if len(set(keys)) != len(keys) or len(keys) > 100:
             raise ValueError("a transaction takes at most 100 writes, one to an item")
-        if token in self._tokens:
+        if self._is_done(token, tuple(writes)):
             return None
         for index, (key, write) in enumerate(zip(keys, writes, strict=True)):
             old = self.items.get(key)
             if write.condition is not None and not holds(write.condition, old or {}):
                 return Rejected(index, old)
-        self._tokens.add(token)
+        self._done[token] = self._now_s(), tuple(writes)
         for key, write in zip(keys, writes, strict=True):
             self._write(key, write)
         return None
+
+    def _is_done(self, token: str, writes: tuple[Write, ...]) -> bool:
+        done_s, done = self._done.get(token, (float("-inf"), writes))
+        if self._now_s() - done_s >= TOKEN_S:
+            return False
+        if done != writes:
+            raise StateError("IdempotentParameterMismatchException", sent=False)
+        return True
+
+    def _now_s(self) -> float:
+        return self._clock.wall_s() if self._clock is not None else 0.0
 
     def _write(self, key: tuple[str, str], write: Write) -> None:
         if isinstance(write, Delete):

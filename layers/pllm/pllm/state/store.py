@@ -117,9 +117,12 @@ class Rejected:
     item: Item | None
 
 
+CONFLICT = "conflict"
+
+
 class StateError(Exception):
     """The store could not be asked. `sent` is False when the write certainly did not happen; True when it may have.
-    `reason` is short and goes into metrics: throttled, timeout, unreachable, denied, ..."""
+    `reason` is short and goes into metrics: throttled, timeout, unreachable, denied, conflict, ..."""
 
     def __init__(self, reason: str, *, sent: bool) -> None:
         super().__init__(f"state: {reason}")
@@ -144,10 +147,12 @@ class Store(Protocol):
 
 
 class TransactionalStore(Store, Protocol):
-    """A store whose writes can stand or fall together. For the control plane: a transaction costs twice its writes."""
+    """A store whose writes can stand or fall together, or be repeated safely. A transaction costs twice its writes."""
 
     async def transact(self, writes: Sequence[Write], token: str) -> Rejected | None:
         """All of the writes, at most one to an item and 100 in number, or none. The same `token` (1 to 36 characters) within
-        ten minutes is the same transaction: sending it again after an answer that was lost is safe. StateError "conflict"
-        says that another transaction was at work on one of the items: nothing happened, and it may be tried again."""
+        ten minutes is the same transaction: sending it again after an answer that was lost is safe, sending other writes with
+        it is a StateError ("IdempotentParameterMismatchException"). One that was rejected has not used its token up. StateError
+        "conflict" says that another transaction was at work on one of the items: nothing happened, and it may be tried again;
+        an `update` of such an item may raise it, too."""
         ...

@@ -12,6 +12,7 @@ from threading import Lock
 from typing import Any
 
 from pllm.state.store import (
+    CONFLICT,
     Absent,
     AllOf,
     AnyOf,
@@ -147,7 +148,7 @@ def _cancelled(reasons: Sequence[Mapping[str, Any]]) -> Exception:
             return _CancelledError(Rejected(index, _item(reason["Item"]) if reason.get("Item") else None))
     codes = {str(reason.get("Code", "None")) for reason in reasons} - {"None"}
     if codes == {"TransactionConflict"}:
-        return StateError("conflict", sent=False)
+        return StateError(CONFLICT, sent=False)
     throttled = any("Throttl" in code or "Throughput" in code for code in codes)
     return StateError("throttled" if throttled else ",".join(sorted(codes)) or "cancelled", sent=False)
 
@@ -157,7 +158,7 @@ def _client_error(response: Mapping[str, Any]) -> Exception:
     if code == "TransactionCanceledException":
         return _cancelled(response.get("CancellationReasons", ()))
     if code in ("TransactionConflictException", "TransactionInProgressException"):
-        return StateError("conflict", sent=code == "TransactionInProgressException")
+        return StateError(CONFLICT, sent=code == "TransactionInProgressException")
     if code == "ConditionalCheckFailedException":
         return _ConditionFailedError(_item(response["Item"]) if response.get("Item") else None)
     if "Throttl" in code or code in ("ProvisionedThroughputExceededException", "RequestLimitExceeded"):

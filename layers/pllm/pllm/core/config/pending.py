@@ -9,7 +9,6 @@ from pllm.core.config.source import Document
 PENDING: dict[str, str] = {
     "model_list[].tags": "nothing filters by tags yet",
     "limits.max_body": "the largest body is 6 MiB, as Lambda's",
-    "budgets.exact": "a settlement whose answer is lost is charged twice rather than not at all",
     "cache": "there is no cache yet",
     "logging": "the level is fixed and rows are not exported yet",
     "telemetry.namespace": "the namespace is PLLM",

@@ -1,17 +1,26 @@
 """The scheduled function as Lambda runs it: a plain handler around the table."""
 
+import asyncio
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
-from tests.support.dynamodb import create_table
+from tests.support.dynamodb import create_table, dynamodb_local
 from tests.support.processes import ROOT
+from tests.support.versions import history_of
 
-from pllm.bootstrap import rollup
+from pllm.bootstrap import SystemClock, rollup
+from pllm.state.fleet_reader import FleetReader
+from pllm.state.store import StateError
+from pllm.state.table import DynamoStore
 
 
 @pytest.fixture
@@ -44,3 +53,110 @@ def test_its_handler_is_what_the_template_names() -> None:
     environment = {"PLLM_TABLE": "t", "PYTHONPATH": f"{ROOT}/layers/pllm:{ROOT}/functions/rollup", "AWS_REGION": "us-east-1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.stdout == "True\n", done.stderr
+
+
+def test_a_job_that_there_is_not_is_refused(table: Any) -> None:
+    handler = rollup({"PLLM_TABLE": "pllm", "AWS_REGION": "us-east-1"}, lambda line: None)
+    with pytest.raises(ValueError, match="no job 'probes': 'health-probes'"):
+        handler({"job": "probes"}, None)
+
+
+# --- Health probes, by the handler that the template names, on DynamoDB Local ----------------------------------------
+
+
+class Lists(ThreadingHTTPServer):
+    """Answers every GET with a list of models and keeps its path and credential."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str | None]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.seen.append((self.path, self.headers["authorization"]))
+                self.send_response(200)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", "2")
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
+                """Silence: the default writes to standard error."""
+
+        super().__init__(("127.0.0.1", 0), Handler)
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+
+@pytest.fixture
+def lists() -> Iterator[Lists]:
+    with Lists() as server:
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with dynamodb_local() as found:
+        yield found
+
+
+class Context:
+    """As Lambda hands it over."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 60_000
+
+
+def config(*models: str, address: str) -> str:
+    entries = [
+        f"{{model_name: {name}, params: {{model: compatible/{name}, api_base: '{address}', api_key: '${{UPSTREAM}}'}}}}"
+        for name in models
+    ]
+    return f"model_list: [{', '.join(entries)}]\n"
+
+
+@pytest.mark.needs_java
+def test_the_version_that_holds_is_probed_with_the_keys_of_the_moment(
+    endpoint: str, lists: Lists, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "y"}
+    client = boto3.client("dynamodb", endpoint_url=endpoint, region_name="us-east-1", **keys)
+    create_table(client, "probed")
+    store = DynamoStore(lambda: client, "probed")
+    file = tmp_path / "config.yaml"
+    file.write_text(config("deployed", address=lists.address))
+    variables = {
+        "PLLM_TABLE": "probed", "PLLM_DYNAMODB_ENDPOINT": endpoint, "PLLM_CONFIG": str(file), "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "UPSTREAM": "sk-upstream",
+    }  # fmt: skip
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    handle = runpy.run_path(str(ROOT / "functions" / "rollup" / "handler.py"))["handler"]
+    event = {"job": "health-probes"}
+    assert handle(event, Context()) == {"ok": 1, "failed": 0, "unclear": 0, "lost": 0, "late": 0}
+    assert lists.seen == [("/v1/models", "Bearer sk-upstream")]
+    assert handle(event, Context())["ok"] == 0  # heard of a moment ago
+    asyncio.run(history_of(store).publish(config("fresh", "other", address=lists.address), expected=0, by="admin"))
+    assert handle(event, Context())["ok"] == 2
+    assert len(lists.seen) == 3
+    fleet = asyncio.run(FleetReader(store, SystemClock()).read())
+    assert {name.split("@")[0] for name in fleet.last_success_ms()} == {"deployed", "fresh", "other"}
+    store.close()
+
+
+def test_without_the_table_nothing_is_guessed(lists: Lists, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(config("m", address=lists.address))
+    environment = {
+        "PLLM_TABLE": "t", "PLLM_DYNAMODB_ENDPOINT": "http://127.0.0.1:9", "PLLM_CONFIG": str(file), "UPSTREAM": "sk-upstream",
+        "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y",
+    }  # fmt: skip
+    with pytest.raises(StateError):
+        rollup(environment, lambda line: None)({"job": "health-probes"}, None)
+    assert lists.seen == []

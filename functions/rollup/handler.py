@@ -1,4 +1,4 @@
-"""Once an hour: usage by the hour and by the day. A plain Lambda handler, started without the streaming runtime."""
+"""By the clock: usage by the hour and by the day, and health probes. A plain Lambda handler, without the streaming runtime."""
 
 from pllm.bootstrap import rollup
 

@@ -130,12 +130,52 @@ def test_the_roll_up_runs_every_hour_without_the_streaming_runtime(template: Tem
     assert all(wrapper in properties(template, function)["Environment"]["Variables"] for function in SERVING)
     rollup = properties(template, "RollupFunction")
     assert wrapper not in rollup.get("Environment", {}).get("Variables", {})
-    assert [event["Schedule"] for event in events(template, "RollupFunction").values()] == ["cron(5 * * * ? *)"]
+    assert [event["Schedule"] for event in events(template, "RollupFunction").values()] == [
+        "cron(5 * * * ? *)",
+        "rate(5 minutes)",
+    ]
 
 
-def test_the_roll_up_sees_usage_and_nothing_else(template: Template) -> None:
-    policies = {policy for policy, _ in statements(template, "RollupRole")}
-    assert policies == {"logs", "state", "tracing"}
+def test_health_probes_run_only_where_they_are_switched_on(template: Template) -> None:
+    from pllm.rollup import PROBES
+
+    hourly, probes = events(template, "RollupFunction").values()
+    assert "Input" not in hourly
+    assert json.loads(probes["Input"]) == {"job": PROBES}
+    assert probes["State"] == {"Fn::If": ["WithProbes", "ENABLED", "DISABLED"]}
+    assert template["Parameters"]["HealthProbes"]["Default"] == "off"
+    conditions = template["Conditions"]
+    assert conditions["WithProbes"] == {"Fn::Equals": [{"Ref": "HealthProbes"}, "on"]}
+    assert conditions["ProbesOnBedrock"] == {"Fn::And": [{"Condition": "WithProbes"}, {"Condition": "WithBedrock"}]}
+    assert conditions["ProbesByConfigElsewhere"] == {"Fn::And": [{"Condition": "WithProbes"}, {"Condition": "ConfigElsewhere"}]}
+
+
+def test_what_only_health_probes_need_the_roll_up_may_only_with_them(template: Template) -> None:
+    switched = {
+        policy["Fn::If"][1]["PolicyName"]: policy["Fn::If"][0]
+        for policy in properties(template, "RollupRole")["Policies"]
+        if "Fn::If" in policy
+    }
+    assert switched == {
+        "probes": "WithProbes",
+        "bedrock": "ProbesOnBedrock",
+        "config": "ProbesByConfigElsewhere",
+        "tracing": "WithTracing",
+    }
+    pointer, health, secret = (one for policy, one in statements(template, "RollupRole") if policy == "probes")
+    assert pointer["Action"] == "dynamodb:GetItem"
+    assert pointer["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["C"]}}
+    assert health["Action"] == ["dynamodb:Query", "dynamodb:UpdateItem"]
+    assert health["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["H#*"]}}
+    assert (secret["Action"], secret["Resource"]) == ("secretsmanager:GetSecretValue", {"Ref": "ProviderKeys"})
+    [bedrock] = [one for policy, one in statements(template, "RollupRole") if policy == "bedrock"]
+    [gateway] = [one for policy, one in statements(template, "GatewayRole") if policy == "bedrock"]
+    assert (bedrock["Action"], bedrock["Resource"]) == ("bedrock:InvokeModel", gateway["Resource"])
+
+
+def test_without_health_probes_the_roll_up_sees_usage_and_nothing_else(template: Template) -> None:
+    policies = [policy["PolicyName"] for policy in properties(template, "RollupRole")["Policies"] if "Fn::If" not in policy]
+    assert policies == ["logs", "state"]
     [statement] = table_statements(template, "RollupRole")
     assert statement["Action"] == ["dynamodb:GetItem", "dynamodb:Query", "dynamodb:UpdateItem"]
     assert statement["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["U#*"]}}
@@ -215,7 +255,7 @@ def test_bedrock_can_be_switched_off_and_is_for_the_data_plane_only(template: Te
     assert kinds == ["foundation-model/*", "inference-profile/*", "application-inference-profile/*"]
 
 
-@pytest.mark.parametrize("role", ["GatewayRole", "AdminRole"])
+@pytest.mark.parametrize("role", ["GatewayRole", "AdminRole", "RollupRole"])
 def test_a_configuration_elsewhere_may_be_read_there_and_nowhere_else(template: Template, role: str) -> None:
     [(condition, policy)] = [
         (policy["Fn::If"][0], policy["Fn::If"][1])
@@ -223,7 +263,8 @@ def test_a_configuration_elsewhere_may_be_read_there_and_nowhere_else(template: 
         if "Fn::If" in policy and policy["Fn::If"][1]["PolicyName"] == "config"
     ]
     source, key = policy["PolicyDocument"]["Statement"]
-    assert (condition, source["Fn::If"][0], key["Fn::If"][0]) == ("ConfigElsewhere", "ConfigInS3", "ConfigEncrypted")
+    elsewhere = "ProbesByConfigElsewhere" if role == "RollupRole" else "ConfigElsewhere"
+    assert (condition, source["Fn::If"][0], key["Fn::If"][0]) == (elsewhere, "ConfigInS3", "ConfigEncrypted")
     assert source["Fn::If"][2]["Fn::If"][0] == "ConfigInSsm"
     found = dict(zip(("s3", "ssm", "appconfig", "key"), [*branches(source), *branches(key)], strict=True))
     assert {name: statement["Action"] for name, statement in found.items()} == {

@@ -20,6 +20,7 @@ from tests.support.gateway import providers
 from pllm.attempt import Upstreams
 from pllm.core.breaker import BreakerPolicy
 from pllm.core.clock import ManualClock
+from pllm.core.config.schema import HealthProbes
 from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.plan import RoutingPolicy
@@ -37,8 +38,10 @@ from pllm.edge.http import HttpRequest as Asked
 from pllm.edge.models import Models
 from pllm.edge.responses import Responses
 from pllm.pipeline import Pipeline
+from pllm.probing import Prober
 from pllm.providers.base import HttpRequest, Timeouts, UpstreamResponse
 from pllm.state.counters import Counters
+from pllm.state.fleet_reader import FleetReader
 from pllm.state.guard import GuardedStore
 from pllm.state.health import Health
 from pllm.state.memory import MemoryStore
@@ -125,6 +128,8 @@ class Upstream:
     clock: ManualClock
 
     async def send(self, request: HttpRequest, timeouts: Timeouts) -> UpstreamResponse:
+        if request.method == "GET":
+            return _Whole(503 if "//failing/" in request.url else 200, b"{}")
         body = json.loads(request.body)
         prompt = body["messages"][0]["content"]
         self.clock.advance(0.2)
@@ -307,7 +312,18 @@ async def run(requests: int, environments: int = 3) -> Traffic:
         clock.advance(0.1)
     for one in fleet:
         await one.end()
+    await _probes(clock, lines)
     return Traffic(store, clock, seen, lines)
+
+
+async def _probes(clock: ManualClock, lines: list[dict[str, Any]]) -> None:
+    """A run of health probes, in a fleet of its own: what it finds is no part of the traffic."""
+    store = MemoryStore()
+    health = Health(store, clock, Random(5), BreakerPolicy(), name="probes")
+    upstreams = Upstreams(providers({}, clock, _no_network), Upstream(clock), clock, health)
+    counters = Counters(store, clock, lambda: "probes")
+    prober = Prober(CATALOGUE, HealthProbes(), upstreams, FleetReader(store, clock), counters, lines.append, "rollup")
+    await prober.run(30)
 
 
 async def _one(environment: Environment, number: int, seen: Seen) -> None:

@@ -65,6 +65,7 @@ from pllm.telemetry.log import Emit, emit_to_stdout
 from pllm.telemetry.tracing import Tracing
 
 if TYPE_CHECKING:
+    from pllm.probe_setup import Outfit
     from pllm.rollup import Handler
 
 
@@ -238,7 +239,17 @@ def rollup(environment: Mapping[str, str] = os.environ, emit: Emit = emit_to_std
     """The scheduled function. Raises RuntimeError where there is no table."""
     from pllm.rollup import handler  # for its function alone
 
-    return handler(environment, SystemClock(), emit)
+    return handler(environment, SystemClock(), emit, probe_outfit(environment, emit))
+
+
+def probe_outfit(environment: Mapping[str, str], emit: Emit) -> "Outfit":
+    """What health probes are sent with."""
+    from pllm.probe_setup import Outfit
+
+    settings, registry = Settings.of(environment), Registry()
+    models = lru_cache(1)(partial(read_models, settings.catalogue))
+    endpoints = partial(_endpoints, registry, environment)
+    return Outfit(environment, settings, SystemClock(), emit, registry, models, endpoints)
 
 
 def read_models(front: str | None) -> ModelCatalogue:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Response
 
 from pllm.admin.services import FleetNow, Serving
-from pllm.core.counters import Series, Tally
+from pllm.core.counters import UNCLEAR, Series, Tally
 from pllm.core.errors import ErrorKind
 from pllm.core.fleet import Fleet
 from pllm.core.histogram import BOUNDS_MS, Counts, added
@@ -53,6 +53,7 @@ def families(fleet: Fleet, catalogue: Catalogue) -> list[Family]:
         *_of_models(asked),
         *_of_limits(asked),
         *_of_trouble(requests, asked),
+        _of_probes(fleet.probes()),
         _of_instances(fleet, catalogue),
     ]
 
@@ -110,6 +111,12 @@ def _of_trouble(requests: _Requests, asked: _Requests) -> list[Family]:
         Family("pllm_retries_total", "counter", "Attempts after the first.", ("model",), _sums(retries)),
         Family("pllm_streams_broken_total", "counter", "Streams that broke after they began.", ("model",), _sums(broken)),
     ]
+
+
+def _of_probes(probes: Iterable[tuple[Series, Tally]]) -> Family:
+    outcomes = {"": "ok", UNCLEAR: UNCLEAR}
+    found = [((one.model, one.provider, outcomes.get(one.error, "failed")), tally.requests) for one, tally in probes]
+    return Family("pllm_health_probes_total", "counter", "Health probes.", ("model", "provider", "outcome"), _sums(found))
 
 
 def _of_instances(fleet: Fleet, catalogue: Catalogue) -> Family:

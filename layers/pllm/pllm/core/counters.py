@@ -8,11 +8,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from urllib.parse import quote, unquote
 
+from pllm.core.deployment import Deployment
 from pllm.core.histogram import Counts, added, bucket_attributes, bucket_of, read_buckets
 from pllm.core.record import LIMITS, RequestRecord
 
 ATTEMPT = "attempt"
 """`endpoint` of the series that count attempts that failed, one for each deployment and reason; they have no status."""
+
+
+PROBE = "probe"
+"""`endpoint` of the series that count health probes, by deployment and by what came of them. No client asked."""
+
+UNCLEAR = "unclear"
+"""`error` of a probe that was answered by something that says nothing of the deployment."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -69,6 +77,11 @@ def counted(record: RequestRecord, now_ms: int) -> Iterator[tuple[Series, Tally]
     for failed in record.failed:
         deployment, _, why = failed.rpartition(": ")
         yield Series(ATTEMPT, record.model, deployment, error=why), Tally(requests=1, at_ms=now_ms)
+
+
+def probed(deployment: Deployment, why: str, now_ms: int) -> tuple[Series, Tally]:
+    """One health probe that is over. `why`: what it found to be wrong, UNCLEAR, or empty for a good answer."""
+    return Series(PROBE, deployment.model_name, deployment.id, deployment.provider, error=why), Tally(requests=1, at_ms=now_ms)
 
 
 def series_of(record: RequestRecord) -> Series:

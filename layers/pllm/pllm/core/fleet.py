@@ -1,16 +1,17 @@
 """What the table knows of the whole fleet at one moment: the one source of the stats page and of `/metrics`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pllm.core.breaker import Admission, Breaker
-from pllm.core.counters import ATTEMPT, Series, Tallies, Tally, summed
+from pllm.core.counters import ATTEMPT, PROBE, UNCLEAR, Series, Tallies, Tally, summed
 from pllm.core.health import Sums
 
 WINDOW_MINUTES = 15
 """How far back "lately" goes: as far as the minutes of deployments are kept."""
 
-_SLOWER = "slower"  # why a hedged attempt was given up: no error
+_NO_ERRORS = frozenset({"slower", UNCLEAR})  # a hedged attempt that was given up; a probe that told nothing
+_OURS = frozenset({ATTEMPT, PROBE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,12 @@ class Fleet:
         return self.breaker(deployment).admits(int(self.now_s * 1000)) is not Admission.NONE
 
     def requests(self) -> Iterator[tuple[Series, Tally]]:
-        """Series of requests, failed attempts left out."""
-        return ((series, tally) for series, tally in self.counters.items() if series.endpoint != ATTEMPT)
+        """Series of clients' requests: failed attempts and probes left out."""
+        return ((series, tally) for series, tally in self.counters.items() if series.endpoint not in _OURS)
+
+    def probes(self) -> Iterator[tuple[Series, Tally]]:
+        """Series of health probes."""
+        return ((series, tally) for series, tally in self.counters.items() if series.endpoint == PROBE)
 
     def model_requests(self) -> Iterator[tuple[Series, Tally]]:
         """Those of requests for a model that there is."""
@@ -73,20 +78,32 @@ class Fleet:
         return {series.deployment: tally for series, tally in by_deployment.items()}
 
     def last_success_ms(self) -> dict[str, int]:
-        """By deployment."""
-        found: dict[str, int] = {}
-        for series, tally in self.model_requests():
-            if not series.error and series.deployment:
-                found[series.deployment] = max(tally.at_ms, found.get(series.deployment, 0))
+        """By deployment: of requests and of probes."""
+        return _latest((one, at) for one, at in (*self.model_requests(), *self.probes()) if not one.error)
+
+    def last_heard_ms(self) -> dict[str, int]:
+        """By deployment: when anything at all was last heard of it, good or bad, to the minute where only that is known."""
+        found = _latest(self.counters.items())
+        for (minute, deployment), sums in self.minutes.items():
+            if not sums.empty:
+                found[deployment] = max(min((minute + 1) * 60_000, int(self.now_s * 1000)), found.get(deployment, 0))
         return found
 
     def last_failure(self) -> dict[str, Failure]:
-        """By deployment: of attempts that another one made good as well as of requests."""
+        """By deployment: of attempts that another one made good and of probes as well as of requests."""
         found: dict[str, Failure] = {}
         for series, tally in self.counters.items():
-            if not series.error or not series.deployment or series.error == _SLOWER:
+            if not series.error or not series.deployment or series.error in _NO_ERRORS:
                 continue
             known = found.get(series.deployment)
             if known is None or tally.at_ms > known.at_ms:
                 found[series.deployment] = Failure(series.error, tally.at_ms, tally.requests)
         return found
+
+
+def _latest(tallies: Iterable[tuple[Series, Tally]]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for series, tally in tallies:
+        if series.deployment:
+            found[series.deployment] = max(tally.at_ms, found.get(series.deployment, 0))
+    return found

@@ -16,8 +16,8 @@ from pllm.wire.neutral import UpstreamDialect
 
 DEFAULT_API_VERSION = "2024-10-21"
 
-# The Responses API is not under a deployment, and older api-versions do not have it.
-_NO_DEPLOYMENT_IN_PATH = frozenset({"responses"})
+# The Responses API is not under a deployment, and older api-versions do not have it; nor is the list of models.
+_NO_DEPLOYMENT_IN_PATH = frozenset({"responses", "models"})
 
 
 class AzureProvider:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pllm.core.deployment import Deployment
+from pllm.core.probing import Evidence
 from pllm.wire.lane import Quirks, WireRequest
 from pllm.wire.neutral import UpstreamDialect
 
@@ -77,6 +78,19 @@ class Provider(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Checkup:
+    """A call that costs nothing and tells whether a provider is there. path: what is fetched, relative to the provider's
+    address, `{model}` filled in; empty: the dialect's count of tokens is asked for. proves: what a good answer shows."""
+
+    path: str
+    proves: Evidence = Evidence.CREDENTIAL
+
+
+# Many servers show their list of models to anybody, and few have no list.
+_LIST = Checkup("models", Evidence.REACHABLE)
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderRow:
     """One provider, as data. Adding an OpenAI-compatible provider is adding one of these.
 
@@ -84,6 +98,7 @@ class ProviderRow:
     credential and the prefix of numbered ones (OPENAI_API_KEY, OPENAI_API_KEY_1, OPENAI_API_KEY_EAST). base_url: its own
     address, None where `api_base` must be given. dialects: what its own address speaks. auth: how the credential travels.
     env_headers: request header -> environment variable that fills it. kind: which Provider implementation serves it.
+    checkup: how a health probe may ask without paying, None where it cannot.
     """
 
     name: str
@@ -98,3 +113,4 @@ class ProviderRow:
     quirks: Quirks = field(default_factory=Quirks)
     env_headers: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    checkup: Checkup | None = _LIST

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterable
 
-from pllm.providers.base import ProviderRow
+from pllm.providers.base import Checkup, ProviderRow
 from pllm.wire.lane import Quirks
 
 _NEW_CAP = Quirks(token_cap="max_completion_tokens")
 _OLD_CAP = Quirks(token_cap="max_tokens")
+
+# Both want a credential.
+_ITS_MODEL = Checkup("models/{model}")
+_MODELS = Checkup("models")
 
 ROWS: tuple[ProviderRow, ...] = (
     ProviderRow(
@@ -16,6 +20,7 @@ ROWS: tuple[ProviderRow, ...] = (
         "OPENAI_API_KEY",
         dialects=("chat", "responses"),
         quirks=_NEW_CAP,
+        checkup=_ITS_MODEL,
     ),
     ProviderRow(
         "azure",
@@ -26,6 +31,7 @@ ROWS: tuple[ProviderRow, ...] = (
         auth="api-key",
         kind="azure",
         synonyms=("azure-openai", "azure_openai", "azure_ai"),
+        checkup=_MODELS,
     ),
     ProviderRow(
         "openrouter",
@@ -41,8 +47,9 @@ ROWS: tuple[ProviderRow, ...] = (
                 {"top_k", "top_a", "min_p", "repetition_penalty", "provider", "models", "plugins", "transforms"}
             ),
         ),
+        checkup=Checkup("key"),
     ),
-    ProviderRow("groq", "Groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", quirks=_NEW_CAP),
+    ProviderRow("groq", "Groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", quirks=_NEW_CAP, checkup=_ITS_MODEL),
     ProviderRow(
         "mistral",
         "Mistral AI",
@@ -54,6 +61,7 @@ ROWS: tuple[ProviderRow, ...] = (
             stream_usage=False,
             refused=frozenset({"logprobs", "top_logprobs", "logit_bias", "user", "store", "service_tier"}),
         ),
+        checkup=_ITS_MODEL,
     ),
     ProviderRow(
         "deepseek",
@@ -61,9 +69,16 @@ ROWS: tuple[ProviderRow, ...] = (
         "https://api.deepseek.com",
         "DEEPSEEK_API_KEY",
         quirks=Quirks(token_cap="max_tokens", reasoning_field="reasoning_content", accepted=frozenset({"thinking"})),
+        checkup=_MODELS,
     ),
     ProviderRow(
-        "together", "Together AI", "https://api.together.xyz/v1", "TOGETHER_API_KEY", synonyms=("together_ai",), quirks=_OLD_CAP
+        "together",
+        "Together AI",
+        "https://api.together.xyz/v1",
+        "TOGETHER_API_KEY",
+        synonyms=("together_ai",),
+        quirks=_OLD_CAP,
+        checkup=_MODELS,
     ),
     ProviderRow(
         "fireworks",
@@ -72,8 +87,9 @@ ROWS: tuple[ProviderRow, ...] = (
         "FIREWORKS_API_KEY",
         synonyms=("fireworks_ai",),
         quirks=_OLD_CAP,
+        checkup=_MODELS,
     ),
-    ProviderRow("xai", "xAI", "https://api.x.ai/v1", "XAI_API_KEY", quirks=_NEW_CAP),
+    ProviderRow("xai", "xAI", "https://api.x.ai/v1", "XAI_API_KEY", quirks=_NEW_CAP, checkup=_ITS_MODEL),
     ProviderRow(
         "cerebras",
         "Cerebras",
@@ -83,6 +99,7 @@ ROWS: tuple[ProviderRow, ...] = (
             token_cap="max_completion_tokens",
             refused=frozenset({"frequency_penalty", "presence_penalty", "logit_bias", "service_tier"}),
         ),
+        checkup=_MODELS,
     ),
     ProviderRow(
         "perplexity",
@@ -91,6 +108,7 @@ ROWS: tuple[ProviderRow, ...] = (
         "PERPLEXITY_API_KEY",
         # Usage comes in every chunk; the option itself is unknown there.
         quirks=Quirks(token_cap="max_tokens", stream_usage=False, refused=frozenset({"n", "logit_bias", "seed"})),
+        checkup=None,
     ),
     ProviderRow(
         "nvidia",
@@ -117,6 +135,7 @@ ROWS: tuple[ProviderRow, ...] = (
         dialects=("messages",),
         auth="x-api-key",
         headers={"anthropic-version": "2023-06-01"},
+        checkup=_ITS_MODEL,
     ),
     ProviderRow(
         "bedrock",
@@ -128,6 +147,7 @@ ROWS: tuple[ProviderRow, ...] = (
         kind="bedrock",
         key_required=False,
         synonyms=("aws", "amazon-bedrock", "amazon_bedrock"),
+        checkup=None,
     ),
     ProviderRow(
         "vertex",
@@ -140,6 +160,7 @@ ROWS: tuple[ProviderRow, ...] = (
         key_required=False,
         synonyms=("vertex_ai", "vertexai", "google-vertex"),
         quirks=Quirks(variant="vertex", needs_bytes=frozenset({"image", "document"})),
+        checkup=Checkup(""),
     ),
     ProviderRow(
         "gemini",
@@ -151,6 +172,7 @@ ROWS: tuple[ProviderRow, ...] = (
         kind="gemini",
         quirks=Quirks(variant="gemini"),
         synonyms=("google", "google-ai-studio", "google_ai_studio"),
+        checkup=_ITS_MODEL,
     ),
 )
 

@@ -32,7 +32,12 @@ class Counters:
     def add(self, record: RequestRecord) -> None:
         """One request that is over."""
         for series, tally in counted(record, int(self._clock.wall_s() * 1000)):
-            self._count(series, tally)
+            self.count(series, tally)
+
+    def count(self, series: Series, tally: Tally) -> None:
+        """What is no request: a health probe."""
+        known = self._pending.get(series)
+        self._pending[series] = tally if known is None else known + tally
 
     async def settle(self) -> None:
         """At the end of each invocation, after the last byte: writes when it is time to. Never raises."""
@@ -54,11 +59,7 @@ class Counters:
             await self._store.update(update)
         except StateError as error:
             if not error.sent:
-                self._count(series, tally)
-
-    def _count(self, series: Series, tally: Tally) -> None:
-        known = self._pending.get(series)
-        self._pending[series] = tally if known is None else known + tally
+                self.count(series, tally)
 
 
 async def read_counters(store: Store) -> dict[Series, Tally]:

@@ -1,6 +1,7 @@
 """Reading the fleet from the table: a dozen queries at once, however many requests there were."""
 
 import asyncio
+from dataclasses import replace
 
 from pllm.core.clock import Clock
 from pllm.core.fleet import WINDOW_MINUTES, Fleet
@@ -22,11 +23,19 @@ class FleetReader:
     async def read(self) -> Fleet:
         """Raises StateError. Environments tell their numbers within ten seconds of the requests that come after."""
         now_s = self._clock.wall_s()
+        minute_s = int(now_s) // 60 * 60
+        fleet, users = await asyncio.gather(
+            self.read_deployments(),
+            self._active_users(minute_s - (WINDOW_MINUTES - 1) * 60, minute_s + 60),
+        )
+        return replace(fleet, active_users=users)
+
+    async def read_deployments(self) -> Fleet:
+        """All but the callers. Raises StateError."""
+        now_s = self._clock.wall_s()
         first = int(now_s) // 60 - WINDOW_MINUTES + 1
-        items, counters, users = await asyncio.gather(
-            self._store.query(partition(self._group), since=since(first)),
-            read_counters(self._store),
-            self._active_users(first * 60, int(now_s) // 60 * 60 + 60),
+        items, counters = await asyncio.gather(
+            self._store.query(partition(self._group), since=since(first)), read_counters(self._store)
         )
         minutes, breakers = {}, {}
         for item in items:
@@ -35,7 +44,7 @@ class FleetReader:
                 breakers[deployment] = read_breaker(item)
             else:
                 minutes[minute, deployment] = read_minute(item)
-        return Fleet(now_s, minutes, breakers, counters, users)
+        return Fleet(now_s, minutes, breakers, counters)
 
     async def _active_users(self, from_s: int, to_s: int) -> int:
         found = [read_rows(self._store, span) for span in spans("minute", from_s, to_s)]

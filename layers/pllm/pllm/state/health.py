@@ -132,10 +132,11 @@ class Health:
             return self._claim_here(deployment, asked)
         return None if won is None else Probe(name, won)
 
-    def observe(self, deployment: str, probe: Probe | None = None) -> "Observation":
-        """Begin a request to a deployment. Exactly one of the observation's endings must be told."""
+    def observe(self, deployment: str, probe: Probe | None = None, *, typical: bool = True) -> "Observation":
+        """Begin a request to a deployment. Exactly one of the observation's endings must be told. `typical`: whether its
+        success goes into the sums, which say how long requests take there."""
         self._in_flight[deployment] = self._in_flight.get(deployment, 0) + 1
-        return Observation(self, deployment, self._snapshot.breaker(deployment).generation, probe)
+        return Observation(self, deployment, self._snapshot.breaker(deployment).generation, probe, typical)
 
     async def settle(self) -> None:
         """At the end of an invocation, after the client's last byte: writes what is due and waits for what is under way."""
@@ -296,8 +297,9 @@ class Health:
 class Observation:
     """One request to one deployment, watched to its end. The first ending told is the one that counts."""
 
-    def __init__(self, health: Health, deployment: str, generation: int, probe: Probe | None) -> None:
+    def __init__(self, health: Health, deployment: str, generation: int, probe: Probe | None, typical: bool) -> None:
         self._health = health
+        self._typical = typical
         self._deployment = deployment
         self._generation = generation
         self._probe = probe
@@ -313,6 +315,8 @@ class Observation:
         if not self._ends():
             return
         self.first_event()
+        if not self._typical:
+            return
         first = (0, 0) if first_ms is None else (int(first_ms), 1)
         self._health.count(
             self._deployment, Sums(1, 0, int(latency_ms), 1, first[0], first[1], tokens, {bucket_of(latency_ms): 1})

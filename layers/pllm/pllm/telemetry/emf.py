@@ -41,8 +41,8 @@ _BY_FUNCTION = {
     "StateDegraded": "Count",
     "ColdStart": "Count",
 }
-UNITS = _BY_MODEL | _BY_FUNCTION | {"BreakerOpened": "Count"}
-"""Every metric and its CloudWatch unit. BreakerOpened has a line of its own (breaker_line)."""
+UNITS = _BY_MODEL | _BY_FUNCTION | {"BreakerOpened": "Count", "ProbesOk": "Count", "ProbesFailed": "Count"}
+"""Every metric and its CloudWatch unit. Breakers and probes have lines of their own (breaker_line, probe_line)."""
 
 # Made once: a line refers to them.
 _DEFINITIONS = {name: {"Name": name, "Unit": unit} for name, unit in UNITS.items()}

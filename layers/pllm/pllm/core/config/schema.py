@@ -30,6 +30,7 @@ __all__ = [
     "CircuitBreaker",
     "Config",
     "Guardrail",
+    "HealthProbes",
     "IamPrincipal",
     "Limit",
     "Limits",
@@ -95,12 +96,29 @@ class CircuitBreaker(Section):
 
 
 @section
+class HealthProbes(Section):
+    """What the scheduled function asks of deployments of which no request tells. It runs where the template's `HealthProbes` is
+    on."""
+
+    enabled: Annotated[Flag, "Whether anything is asked."] = True
+    providers: Annotated[Names, "Providers (globs) that are asked, by a call that costs nothing where they have one."] = ("*",)
+    paid: Annotated[
+        Names, "Providers (globs) whose chat models are asked for one token instead, which costs that much. Default: none."
+    ] = ()
+    idle_after: Annotated[Duration, "Ask a deployment of which nothing was heard for so long."] = 900.0
+    timeout: Annotated[Duration, "Longest wait for an answer."] = 10.0
+
+
+@section
 class Router(Section):
     """How a deployment is chosen and what happens when it fails."""
 
     routing_strategy: Annotated[StrategyName, "How a deployment is chosen."] = Strategy.WEIGHTED
     circuit_breaker_enabled: Annotated[Flag, "Whether failing deployments are left alone for a while."] = True
     circuit_breaker: Annotated[CircuitBreaker, "When, and for how long."] = field(default_factory=CircuitBreaker)
+    health_probes: Annotated[HealthProbes, "What is asked of idle and failing deployments."] = field(
+        default_factory=HealthProbes
+    )
     retries: Annotated[Index, "Further tries on the same model after a failure that may pass."] = 2
     attempt_timeout: Annotated[
         Duration | None, "Longest wait for one attempt's first byte. Default: the entry's `timeout`."

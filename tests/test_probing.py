@@ -28,11 +28,13 @@ from pllm.core.routing import Catalogue
 from pllm.probing import Prober
 from pllm.providers.registry import Registry
 from pllm.providers.transport import AiohttpTransport
+from pllm.state.breaker_desk import BreakerDesk
+from pllm.state.changes import Changes
 from pllm.state.counters import Counters
 from pllm.state.fleet_reader import FleetReader
 from pllm.state.health import Health
 from pllm.state.memory import MemoryStore
-from pllm.state.store import StateError, Store
+from pllm.state.store import StateError, TransactionalStore
 from pllm.telemetry.breaker_line import emit_move
 
 POLICY = BreakerPolicy(min_failures=1, cooldown_ms=30_000, max_cooldown_ms=100_000)
@@ -51,13 +53,14 @@ ANSWER = {
 class World:
     """A fleet's shared store, one clock that moves only here, and the network of this machine."""
 
-    store: Store
+    store: TransactionalStore
     clock: ManualClock = field(default_factory=ManualClock)
     lines: list[dict[str, Any]] = field(default_factory=list)
+    policy: BreakerPolicy = POLICY
 
     def health(self, name: str = "traffic") -> Health:
         notify = partial(emit_move, self.lines.append, "f", self.clock)
-        return Health(self.store, self.clock, Random(1), POLICY, name=name, notify=notify)
+        return Health(self.store, self.clock, Random(1), self.policy, name=name, notify=notify)
 
     async def fails(self, one: Deployment, kind: ErrorKind) -> None:
         """A request that fails so."""
@@ -71,6 +74,10 @@ class World:
         health = self.health()
         health.observe(one.id).succeeded(100)
         await health.flush()
+
+    def desk(self) -> BreakerDesk:
+        """An administrator's."""
+        return BreakerDesk(self.store, self.clock, Changes(self.store, self.clock, Random(9).randbytes))
 
     async def breaker(self, one: Deployment) -> Breaker:
         return (await self.health().breakers()).get(one.id) or Breaker()
@@ -178,10 +185,28 @@ async def test_what_only_a_paid_call_could_tell_is_not_asked_unless_that_is_wish
 
 async def test_what_an_administrator_has_opened_is_not_asked(world: World, up: Upstream) -> None:
     one = at(up)
-    await world.health().force_open(one.id)
+    await world.desk().open(one.id, "admin")
     world.clock.advance(7200)
     assert await world.run(one, paid=("*",)) == {}
     assert up.requests == []
+
+
+async def test_what_an_administrator_has_closed_stays_in_use_whatever_is_found(world: World, up: Upstream) -> None:
+    one = at(up)
+    await world.desk().close(one.id, "admin")
+    up.scripts[:] = [[whole(b"{}", 500)]]
+    assert await world.run(one) == {"failed": 1}
+    assert (await world.breaker(one)).state is Circuit.CLOSED
+
+
+async def test_with_breakers_switched_off_nothing_is_claimed(world: World, up: Upstream) -> None:
+    one = at(up)
+    await world.fails(one, ErrorKind.UPSTREAM_UNREACHABLE)
+    world.policy = BreakerPolicy(enabled=False)
+    world.clock.advance(3600)
+    assert await world.run(one) == {"ok": 1}
+    assert world.told()[-1]["reason"] == "idle"
+    assert (await world.breaker(one)).state is Circuit.OPEN
 
 
 async def test_without_the_table_nobody_is_asked(world: World, up: Upstream) -> None:
@@ -273,7 +298,7 @@ async def test_a_probe_that_is_no_longer_the_holder_changes_nothing(world: World
     async with world.prober([one]) as prober:
         run = asyncio.create_task(prober.run(30))
         await up.asked.wait()
-        await world.health().force_open(one.id)
+        await world.desk().open(one.id, "admin")
         released.set()
         await run
     assert (await world.breaker(one)).why == "forced"

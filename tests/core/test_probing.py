@@ -8,6 +8,7 @@ from tests.support.gateway import deployment
 from pllm.core import breaker as circuit
 from pllm.core.breaker import Breaker, BreakerPolicy, Circuit, moved
 from pllm.core.errors import ErrorKind, GatewayError
+from pllm.core.health import DeploymentHealth
 from pllm.core.probing import Due, Evidence, Reason, due, failure_of
 
 NOW = 1_800_000_000_000
@@ -17,7 +18,11 @@ KINDS = [kind.value for kind in ErrorKind]
 
 
 def asked(breaker: Breaker, evidence: Evidence = Evidence.MODEL, heard_ms: int = NOW) -> list[Due]:
-    return due([(DEP, evidence)], {"d": breaker}, {"d": heard_ms}, 900, NOW)
+    return due([(DEP, evidence)], {"d": seen(breaker)}, {"d": heard_ms}, 900, NOW)
+
+
+def seen(breaker: Breaker) -> DeploymentHealth:
+    return DeploymentHealth(admission=breaker.admits(NOW), why=breaker.why)
 
 
 def opened(why: str, now_ms: int = NOW - 60_000) -> Breaker:
@@ -36,7 +41,7 @@ def test_an_open_one_is_asked_when_its_cooldown_is_over_and_before_the_idle_ones
     assert asked(opened("upstream_error")) == [Due(DEP, Reason.OPEN, Evidence.MODEL)]
     assert asked(opened("upstream_error", NOW - 29_000), heard_ms=0) == []
     idle = deployment("http://up", id="idle")
-    both = due([(idle, Evidence.MODEL), (DEP, Evidence.MODEL)], {"d": opened("upstream_error")}, {}, 900, NOW)
+    both = due([(idle, Evidence.MODEL), (DEP, Evidence.MODEL)], {"d": seen(opened("upstream_error"))}, {}, 900, NOW)
     assert [one.deployment.id for one in both] == ["d", "idle"]
 
 

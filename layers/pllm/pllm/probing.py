@@ -28,6 +28,7 @@ from pllm.providers.base import Checkup, HttpRequest, ProviderRow, Timeouts
 from pllm.state.counters import Counters
 from pllm.state.fleet_reader import FleetReader
 from pllm.state.health import Observation
+from pllm.state.store import StateError
 from pllm.telemetry.log import Emit, crash_site
 from pllm.telemetry.probe_line import emit_probe, emit_run
 from pllm.translation import Translation, first_dialect
@@ -100,11 +101,14 @@ class Prober:
         await health.refresh(wait=False)  # a failure that is found must name the generation it was found in
         fleet = await self.fleet.read_deployments()
         await health.settle()
+        if health.cold:
+            raise StateError("unreachable", sent=False)  # it was asked at the same time, and failed alone
         if not self.settings.enabled:
             return []
         self._warn_of_nobody()
-        heard_ms = fleet.last_heard_ms()
-        return due(self._candidates(), await health.breakers(), heard_ms, self.settings.idle_after, self._now_ms())
+        candidates = list(self._candidates())
+        view = health.view([deployment.id for deployment, _ in candidates])
+        return due(candidates, view, fleet.last_heard_ms(), self.settings.idle_after, self._now_ms())
 
     def _candidates(self) -> Iterator[tuple[Deployment, Evidence]]:
         for deployment in (one for deployments in self.catalogue.models.values() for one in deployments):

@@ -1,4 +1,4 @@
-"""Which deployments a health probe asks, and what its answer may be taken for (docs/decisions/0009-health-probes.md).
+"""Which deployments a health probe asks, and what its answer may be taken for (docs/decisions/0010-health-probes.md).
 
 Requests tell of the deployments that have them. A probe asks the others: those that nothing was heard of, and those that are
 open, whose next request would otherwise be somebody's. What it asks costs nothing, so it shows less than a request does, and
@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum, auto
 
-from pllm.core.breaker import Admission, Breaker, Impact, impact_of
+from pllm.core.breaker import Admission, Impact, impact_of
 from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
+from pllm.core.health import UNKNOWN, HealthView
 
 
 class Evidence(IntEnum):
@@ -46,21 +47,20 @@ class Due:
 
 def due(
     candidates: Iterable[tuple[Deployment, Evidence]],
-    breakers: Mapping[str, Breaker],
+    view: HealthView,
     heard_ms: Mapping[str, int],
     idle_after_s: float,
     now_ms: int,
 ) -> list[Due]:
-    """What is to be asked now, open ones first. `candidates`: deployments with what a call to each would show; `breakers` and
-    `heard_ms` (when anything was last heard of it): by deployment. What is open, cooling or forced open is left alone until
+    """What is to be asked now, open ones first. `candidates`: deployments with what a call to each would show; `view` and
+    `heard_ms` (when anything was last heard of it) by deployment. What is open, cooling or forced open is left alone until
     its time is over, as by requests."""
     found = []
     for deployment, evidence in candidates:
-        breaker = breakers.get(deployment.id) or Breaker()
-        admission = breaker.admits(now_ms)
-        if admission is Admission.PROBE and evidence.disproves(breaker.why):
+        health = view.get(deployment.id, UNKNOWN)
+        if health.admission is Admission.PROBE and evidence.disproves(health.why):
             found.append(Due(deployment, Reason.OPEN, evidence))
-        elif admission is Admission.ALL and now_ms - heard_ms.get(deployment.id, 0) >= idle_after_s * 1000:
+        elif health.admission is Admission.ALL and now_ms - heard_ms.get(deployment.id, 0) >= idle_after_s * 1000:
             found.append(Due(deployment, Reason.IDLE, evidence))
     return sorted(found, key=lambda one: one.reason is Reason.IDLE)
 

@@ -4,60 +4,21 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from random import Random
-from typing import Any, Self
+from typing import Any
 
 import pytest
-import uvicorn
-from tests.support.control import running
+from tests.support.control_served import ServedControl
 from tests.support.door import MASTER_KEY
-from tests.support.key_service import KeyService, key_service
+from tests.support.key_service import key_service
 
-from pllm.admin.app import admin_app
-from pllm.admin.services import AdminServices, Kept, Scope
 from pllm.cli import main
 from pllm.core.keys import is_key
-from pllm.core.principal import Principal
-from pllm.core.secret import Secret
-from pllm.edge.auth import Authenticator, Identities
-from pllm.edge.http import HttpRequest
-from pllm.state.key_reader import KeyReader
 from pllm.state.memory import MemoryStore
 
 
-class Served:
-    """A control plane on a port of this machine."""
-
-    def __init__(self, service: KeyService) -> None:
-        door = Authenticator(Secret(MASTER_KEY), Identities(service.clock, KeyReader(service.store, service.clock, Random(1))))
-
-        async def authenticate(scope: Scope) -> Principal:
-            return await door.authenticate(HttpRequest(scope, _no_body))
-
-        kept = Kept(service.keys, service.teams, service.audit)
-        app: Any = admin_app(AdminServices(authenticate, running(), service.clock, lambda: "r", lambda line: None, kept))
-        self.server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
-        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]}, daemon=True)
-
-    def __enter__(self) -> Self:
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.server.should_exit = True
-        self.thread.join()
-        self.socket.close()
-
-
-async def _no_body() -> Any:
-    raise AssertionError
-
-
 @pytest.fixture
-def plane(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
-    with Served(key_service(MemoryStore())) as served:
+def plane(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServedControl]:
+    with ServedControl(key_service(MemoryStore())) as served:
         monkeypatch.setenv("PLLM_URL", f"{served.url}/v1")
         monkeypatch.setenv("PLLM_KEY", MASTER_KEY)
         yield served
@@ -73,7 +34,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> Any:
     return run
 
 
-def test_a_key_has_its_life_on_the_command_line(plane: Served, said: Any) -> None:
+def test_a_key_has_its_life_on_the_command_line(plane: ServedControl, said: Any) -> None:
     said("teams", "create", "search", "--name", "Search team", "--tpm", "9000")
     options = ["--team", "search", "--model", "gpt-*", "--model", "o3", "--scope", "chat", "--rpm", "60", "--budget", "$25"]
     options += ["--period", "week", "--timezone", "Europe/Berlin", "--expires", "2028-01-01T00:00:00Z"]
@@ -106,14 +67,14 @@ def test_a_key_has_its_life_on_the_command_line(plane: Served, said: Any) -> Non
     assert "deleted" in said("teams", "delete", "search")[0]
 
 
-def test_teams_are_listed_shown_and_changed(plane: Served, said: Any) -> None:
+def test_teams_are_listed_shown_and_changed(plane: ServedControl, said: Any) -> None:
     said("teams", "create", "ads", "--budget", "5", "--period", "total")
     said("teams", "update", "ads", "--rpm", "7")
     assert said("teams", "list")[0].splitlines()[1].split(maxsplit=3) == ["ads", "ads", "0", "rpm 7, $5 in total"]
     assert "rpm" in said("teams", "show", "ads")[0]
 
 
-def test_json_is_the_answer_as_it_came(plane: Served, said: Any) -> None:
+def test_json_is_the_answer_as_it_came(plane: ServedControl, said: Any) -> None:
     made = json.loads(said("keys", "create", "--name", "x", "--json")[0])
     assert is_key(made["key"])
     assert [key["id"] for key in json.loads(said("keys", "list", "--json")[0])] == [made["id"]]
@@ -134,7 +95,9 @@ def test_json_is_the_answer_as_it_came(plane: Served, said: Any) -> None:
         (["keys", "list", "--key", "wrong"], "Incorrect API key provided. (HTTP 401)"),
     ],
 )
-def test_what_goes_wrong_is_one_sentence_and_an_exit_code(plane: Served, said: Any, arguments: list[str], words: str) -> None:
+def test_what_goes_wrong_is_one_sentence_and_an_exit_code(
+    plane: ServedControl, said: Any, arguments: list[str], words: str
+) -> None:
     out, err = said(*arguments, code=1)
     assert out == ""
     assert words in err

@@ -12,7 +12,8 @@ from tests.support.key_service import KeyService, key_service
 from tests.support.versions import history_of
 
 from pllm.admin.app import admin_app
-from pllm.admin.services import AdminServices, ConfigDesk, Kept, Running, Scope
+from pllm.admin.services import AdminServices, ConfigDesk, Kept, LimitDesk, Running, Scope
+from pllm.core.allowances import Allowances
 from pllm.core.config import CompiledConfig, compile_config, etag_of, load_compiled
 from pllm.core.config.loader import LoadedConfig, load
 from pllm.core.deployment import Deployment
@@ -22,6 +23,7 @@ from pllm.core.secret import Secret
 from pllm.edge.auth import Authenticator, Identities
 from pllm.edge.http import HttpRequest
 from pllm.state.fleet_reader import FleetReader
+from pllm.state.gate import Gates
 from pllm.state.key_reader import KeyReader
 from pllm.state.memory import MemoryStore
 from pllm.state.store import TransactionalStore
@@ -37,6 +39,8 @@ model_aliases: {best: [gpt-4o, claude]}
 routes:
   - {slug: smart, models: [{model_name: gpt-4o, weight: 3}, claude], fallback_models: [claude]}
 router: {retries: 3, fallbacks: {gpt-4o: [claude]}}
+limits: {models: {gpt-4o: {tpm: 50000}}, keys: {batch: {rpm: 7}}}
+budgets: {teams: {search: {amount: 20, period: week, timezone: Europe/Berlin}}}
 """
 
 DEPLOYED = """
@@ -82,6 +86,15 @@ def deployed() -> CompiledConfig:
     return load_compiled(compile_config(load(DEPLOYED).config))
 
 
+def gates_of(store: TransactionalStore, service: KeyService) -> Gates:
+    return Gates(store, service.clock, Random(6))
+
+
+def allowances() -> Allowances:
+    config = running().config
+    return Allowances(config.limits, config.budgets, 4)
+
+
 async def _variables() -> Mapping[str, str]:
     return {"SET": "yes"}
 
@@ -112,6 +125,7 @@ async def control(
         usage=UsageReader(store, service.clock) if table else None,
         fleet=FleetReader(store, service.clock) if table else None,
         breakers=service.breakers if table else None,
+        limits=LimitDesk(gates_of(store, service), allowances()) if table else None,
         configs=ConfigDesk(history_of(store, service.clock), deployed(), _variables) if table else None,
     )
     inner = httpx2.ASGITransport(app=admin_app(services), raise_app_exceptions=False)

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from pllm.call import Call
-from pllm.core.allowances import Allowances
+from pllm.core.allowances import Allowances, limits_of_deployment
 from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.limit_answers import Denial
 from pllm.core.limit_estimate import measure, reserve
-from pllm.core.limits import GateLimits, Reservation, Spent, deployment_scope
+from pllm.core.limits import GateLimits, Reservation, Spent
 from pllm.core.record import RequestRecord
 from pllm.state.gate import Gates
 from pllm.state.gate_ticket import Ticket
@@ -38,7 +38,7 @@ class Admissions:
             return Admission(None, (), _NOTHING)
         scopes = tuple(one for one in (*call.limits, self.allowances.of_model(call.model)) if one.limited)
         deployments = tuple(possible)
-        if not scopes and not any(_limits_of(one).limited for one in deployments):
+        if not scopes and not any(limits_of_deployment(one).limited for one in deployments):
             return Admission(self.gates, (), _NOTHING)
         need = _need(call, deployments)
         if need.unpriced and any(one.budget is not None for one in scopes):
@@ -71,7 +71,7 @@ class Admission:
         """Whether this deployment has room. The first time the caller's own limits are asked too, and raise what refused."""
         if self._gates is None:
             return True
-        limits = _limits_of(deployment)
+        limits = limits_of_deployment(deployment)
         if self._opened:
             return self._kept(await self._gates.admit([limits], self._need))
         self._opened = True
@@ -83,7 +83,7 @@ class Admission:
 
     def has_room_for_more(self, deployment: Deployment) -> bool:
         """Whether a hedge may go there without asking: only where nothing limits it."""
-        return self._gates is None or not _limits_of(deployment).limited
+        return self._gates is None or not limits_of_deployment(deployment).limited
 
     async def close(self, record: RequestRecord, failure: BaseException | None = None) -> None:
         """Settles with what the record says was used, or, after a `failure` without any answer, with what that may have cost.
@@ -114,10 +114,6 @@ class Admission:
         if isinstance(failure, GatewayError) and failure.kind not in _MAY_HAVE_WORKED:
             return Spent(0, 0)
         return Spent(self._need.tokens, self._need.micro_usd)
-
-
-def _limits_of(deployment: Deployment) -> GateLimits:
-    return GateLimits(deployment_scope(deployment.id), deployment.rpm, deployment.tpm, deployment.max_parallel)
 
 
 def _need(call: Call, deployments: tuple[Deployment, ...]) -> Reservation:

@@ -9,10 +9,12 @@ from secrets import token_bytes
 from uuid import uuid4
 
 from pllm.admin.app import admin_app
-from pllm.admin.services import AdminServices, ConfigDesk, Kept, Running, Scope
+from pllm.admin.services import AdminServices, ConfigDesk, Kept, LimitDesk, Running, Scope
+from pllm.core.allowances import Allowances
 from pllm.core.catalogue import ModelCatalogue
 from pllm.core.clock import Clock
 from pllm.core.config import CompiledConfig, resolve
+from pllm.core.config.schema import Config
 from pllm.core.principal import Principal
 from pllm.core.secret import Secret
 from pllm.edge.auth import Authenticator
@@ -30,6 +32,7 @@ from pllm.state.changes import Changes
 from pllm.state.config_history import ConfigHistory
 from pllm.state.fleet_reader import FleetReader
 from pllm.state.gate import Gates
+from pllm.state.gate_outage import GatePolicy
 from pllm.state.health import Notify
 from pllm.state.key_reader import KeyReader
 from pllm.state.keys import Keys, KeyTools
@@ -113,6 +116,7 @@ def application(lasting: LastingAdmin, compiled: CompiledConfig, variables: Mapp
         usage=UsageReader(lasting.store, lasting.clock) if lasting.store is not None else None,
         configs=lasting.configs,
         breakers=lasting.breakers,
+        limits=limits(lasting.store, lasting.clock, config, version) if lasting.store is not None else None,
     )
     return admin_app(services)
 
@@ -123,6 +127,12 @@ def kept(store: TransactionalStore, clock: Clock, emit: Emit) -> Kept:
     warn = partial(_warn, emit)
     keys = Keys(KeyTools(store, clock, changes, token_bytes, Gates(store, clock, SystemRandom()), warn))
     return Kept(keys, Teams(store, clock, changes), AuditLog(store))
+
+
+def limits(store: TransactionalStore, clock: Clock, config: Config, version: int) -> LimitDesk:
+    """The gates as the data plane of this configuration keeps them."""
+    policy = GatePolicy(config.limits.on_state_error, config.budgets.on_state_error, config.budgets.strict)
+    return LimitDesk(Gates(store, clock, SystemRandom(), policy), Allowances(config.limits, config.budgets, version))
 
 
 def configs(store: TransactionalStore, clock: Clock, deployed: CompiledConfig, outside: Outside) -> ConfigDesk:

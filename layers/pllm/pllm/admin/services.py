@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
+from pllm.core.allowances import Allowances
 from pllm.core.clock import Clock
 from pllm.core.config import CompiledConfig
 from pllm.core.config.problem import ConfigProblem
@@ -19,6 +20,7 @@ from pllm.state.audit import AuditLog
 from pllm.state.breaker_desk import BreakerDesk
 from pllm.state.config_history import ConfigHistory
 from pllm.state.fleet_reader import FleetReader
+from pllm.state.gate import Gates
 from pllm.state.keys import Keys
 from pllm.state.teams import Teams
 from pllm.state.usage_reader import UsageReader
@@ -52,6 +54,14 @@ class ConfigDesk:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitDesk:
+    """What limits are looked at with: the gates, and what the configuration in use says of whom."""
+
+    gates: Gates
+    allowances: Allowances
+
+
+@dataclass(frozen=True, slots=True)
 class Running:
     """The configuration that is in use: `version` is the table's number for it, 0 for the deployed one."""
 
@@ -65,7 +75,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class AdminServices:
-    """`kept`, `fleet`, `usage`, `configs` and `breakers` are None where there is no table. `missing` is what /ready names."""
+    """What is None by default is None where there is no table. `missing` is what /ready names."""
 
     authenticate: Authenticate
     running: Running
@@ -79,6 +89,7 @@ class AdminServices:
     usage: UsageReader | None = None
     configs: ConfigDesk | None = None
     breakers: BreakerDesk | None = None
+    limits: LimitDesk | None = None
 
 
 def services(request: Request) -> AdminServices:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 
 from pllm.core.config.policies import Budget, Budgets, Limit, Limits
+from pllm.core.deployment import Deployment
 from pllm.core.keys import Allowance, KeyRecord, Team
-from pllm.core.limits import BudgetLimit, GateLimits, key_scope, model_scope, team_scope
+from pllm.core.limits import BudgetLimit, GateLimits, deployment_scope, key_scope, model_scope, team_scope
 from pllm.core.principal import Principal
 
 _NO_LIMIT = Limit()
@@ -56,6 +57,11 @@ class Allowances:
         """What all callers may use of a model, over all its deployments."""
         budget = _budget(self.budgets.models.get(model))
         return _gate(model_scope(model), self.limits.models.get(model), budget, self.version)
+
+
+def limits_of_deployment(one: Deployment) -> GateLimits:
+    """What all callers may use of a deployment together."""
+    return GateLimits(deployment_scope(one.id), one.rpm, one.tpm, one.max_parallel)
 
 
 def own_allowance(limit: Limit | None, budget: Budget | None) -> Allowance:

@@ -127,7 +127,7 @@ def test_every_alarm_watches_what_is_emitted(template: Template, traffic: Traffi
     watched = {metric for _, metric in alarmed(template)}
     assert watched <= traffic.dimensions() | filtered(template)
     assert {name for name, _ in watched} == {
-        *("Faults", "Requests", "BreakerOpened", "BudgetExceeded", "StateDegraded", "AdminAuthFailures"),
+        *("Faults", "Requests", "BreakerOpened", "BudgetExceeded", "BudgetNearlySpent", "StateDegraded", "AdminAuthFailures"),
     }
 
 

@@ -23,6 +23,7 @@ from pllm.core.clock import ManualClock
 from pllm.core.config.schema import HealthProbes
 from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
+from pllm.core.limits import BudgetLimit, GateLimits, Reservation, Spent
 from pllm.core.plan import RoutingPolicy
 from pllm.core.principal import Principal
 from pllm.core.profile import ModelProfile, Prices
@@ -42,12 +43,16 @@ from pllm.probing import Prober
 from pllm.providers.base import HttpRequest, Timeouts, UpstreamResponse
 from pllm.state.counters import Counters
 from pllm.state.fleet_reader import FleetReader
+from pllm.state.gate import Gates
+from pllm.state.gate_outage import GatePolicy
+from pllm.state.gate_ticket import Ticket
 from pllm.state.guard import GuardedStore
 from pllm.state.health import Health
 from pllm.state.memory import MemoryStore
 from pllm.state.store import TransactionalStore
 from pllm.state.usage import Ledger
 from pllm.telemetry.breaker_line import emit_move
+from pllm.telemetry.limit_line import emit_limit_event
 
 PRICES = Prices(input=1_000_000, output=3_000_000, cache_read=500_000, version="test")
 """A micro-dollar for a prompt token, three for one of the answer."""
@@ -228,6 +233,14 @@ async def _spent(exchange: Exchange) -> None:
     raise GatewayError(ErrorKind.BUDGET_EXCEEDED, "The budget is spent.")
 
 
+async def _spend_nearly_all(store: TransactionalStore, clock: ManualClock, lines: list[dict[str, Any]]) -> None:
+    """Of somebody's budget, whom nothing else here knows."""
+    gates = Gates(store, clock, Random(5), GatePolicy(), partial(emit_limit_event, lines.append, "gateway", clock))
+    found = await gates.admit([GateLimits("key/spender", budget=BudgetLimit(1_000))], Reservation(1, 950))
+    assert isinstance(found, Ticket)
+    await gates.settle(found, Spent(1, 950))
+
+
 async def _no_network(method: str, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
     raise AssertionError(f"nobody should ask {url}")
 
@@ -302,6 +315,7 @@ async def run(requests: int, environments: int = 3) -> Traffic:
     store = MemoryStore()
     table = FaultyStore(store)
     fleet = [Environment(table, clock, f"e{n}", lines) for n in range(environments)]
+    await _spend_nearly_all(table, clock, lines)
     for number in range(requests):
         table.always = Fault.THROTTLED if 3 <= 10 * number / requests < 4 else Fault.NONE
         if number == requests // 2:

@@ -21,7 +21,7 @@ def full() -> RequestRecord:
 
 def test_a_full_request_has_every_metric_that_is_not_a_refusal() -> None:
     line = emf_line(full(), "f", 7)
-    of_their_own = {"BreakerOpened", "ProbesOk", "ProbesFailed"}
+    of_their_own = {"BreakerOpened", "BudgetNearlySpent", "ProbesOk", "ProbesFailed"}
     assert set(UNITS) - set(line) == of_their_own | {"RateLimited", "BudgetExceeded", "AuthFailed"}
     assert {name: line[name] for name in ("Latency", "OverheadMs", "TimeToFirstToken", "OutputTokensPerSecond")} == {
         "Latency": 2000.0,

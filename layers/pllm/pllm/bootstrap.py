@@ -61,6 +61,7 @@ from pllm.state.table import DynamoStore, connect
 from pllm.state.usage import Ledger
 from pllm.state.usage_reader import UsageReader
 from pllm.telemetry.breaker_line import emit_move
+from pllm.telemetry.limit_line import emit_limit_event
 from pllm.telemetry.log import Emit, emit_to_stdout
 from pllm.telemetry.tracing import Tracing
 
@@ -137,7 +138,7 @@ def _lasting(environment: Mapping[str, str], settings: Settings, clock: Clock, e
         Rota(SystemRandom()),
         MediaFetcher(),
         Known(KeyReader(store, clock, SystemRandom()) if store else None, transport.simple, clock, emit),
-        lru_cache(partial(_gates, store, clock, emit)) if store else None,
+        lru_cache(partial(_gates, store, clock, partial(emit_limit_event, emit, settings.function, clock))) if store else None,
         Ledger(store, clock, lambda: uuid4().hex, emit) if store else None,
     )
 
@@ -219,13 +220,9 @@ def _limited(entry: ModelEntry) -> bool:
     return not (entry.rpm is None and entry.tpm is None and entry.max_parallel is None)
 
 
-def _gates(store: GuardedStore, clock: Clock, emit: Emit, policy: GatePolicy) -> Gates:
+def _gates(store: GuardedStore, clock: Clock, tell: Callable[[GateEvent], None], policy: GatePolicy) -> Gates:
     """One for each policy: a new configuration with the same one goes on with the same leases."""
-
-    def line(event: GateEvent) -> None:
-        emit({"level": "WARN", "message": "limits", **event})
-
-    return Gates(store, clock, SystemRandom(), policy, line)
+    return Gates(store, clock, SystemRandom(), policy, tell)
 
 
 def admin(environment: Mapping[str, str] = os.environ, emit: Emit = emit_to_stdout) -> App:

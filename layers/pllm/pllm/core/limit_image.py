@@ -16,7 +16,8 @@ class GateImage:
     """One gate item. A `*_limit` of None: that dimension is not limited. `*_before` is what the previous window used.
 
     Money is in micro-dollars. `held` is all that running requests hold, `held_now` what was taken in this generation and
-    `held_before` in the one before; `parallel*` counts running requests in the same way.
+    `held_before` in the one before; `parallel*` counts running requests in the same way. `warned`: the period of which it has
+    been said that its budget is nearly spent.
     """
 
     window: int
@@ -39,6 +40,14 @@ class GateImage:
     parallel_before: int = 0
     revoked: bool = False
     version: int = 0
+    warned: int | None = None
+
+    @property
+    def nearly_spent(self) -> bool:
+        """Whether it is to be said that less than a tenth of the budget is left. What running requests hold is not spent."""
+        if self.budget_limit is None or self.warned == self.period:
+            return False
+        return 10 * (self.budget_left + self.held) < self.budget_limit
 
     @property
     def epochs(self) -> Epochs:

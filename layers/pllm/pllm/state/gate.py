@@ -29,8 +29,8 @@ from pllm.state.gate_writes import SORT_KEY, image_of, partition_key, restore, r
 from pllm.state.store import StateError, TransactionalStore, Update
 
 GateEvent = Mapping[str, str | int | bool]
-"""For metrics and logs: `event` is `unsettled` (all numbers of a settlement that the table did not confirm) or
-`state_error` (scope, reason)."""
+"""For metrics and logs: `event` is `unsettled` (all numbers of a settlement that the table did not confirm), `state_error`
+(scope, reason) or `budget_nearly_spent` (scope, budget_micro_usd, left_micro_usd), once a period for the whole fleet."""
 
 _T = TypeVar("_T")
 _Result = tuple[Ticket | Denial, Ticket | Denial | None]
@@ -194,6 +194,7 @@ class Gates:
         exact = self._policy.exact and job.hold.micro_usd is not None
         due, reason = await (self._exact.settle(job) if exact else self._settled(job))
         if not reason:
+            await self._warn(job.hold.scope)
             return
         self._on_event({"event": "unsettled", "reason": reason, "kept": due is not None, **_numbers(job)})
         if due is not None:
@@ -214,6 +215,19 @@ class Gates:
                 reason = error.reason
                 due = due.after_lost_answer() if error.sent else due
         return due, reason
+
+    async def _warn(self, scope: str) -> None:
+        """Nobody asks for this, so trouble with the table only means that it is said later; in doubt it is said twice."""
+        image = self._keeper.nearly_spent(scope)
+        if image is None:
+            return
+        try:
+            first = await self._keeper.warn(scope, image)
+        except StateError as error:
+            first = error.sent
+        if first:
+            numbers = {"budget_micro_usd": image.budget_limit or 0, "left_micro_usd": image.budget_left + image.held}
+            self._on_event({"event": "budget_nearly_spent", "scope": scope, **numbers})
 
     # --- Around it -------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from pllm.state.gate_memory import GateMemory
 from pllm.state.gate_outage import Backoff, TableBreaker
 from pllm.state.gate_settle import Settlement, settle_update
 from pllm.state.gate_ticket import Hold
-from pllm.state.gate_writes import Asked, Write, image_of, next_write
+from pllm.state.gate_writes import Asked, Write, image_of, next_write, warn
 from pllm.state.leases import Leases, lease_size
 from pllm.state.store import CONFLICT, Applied, Item, Refused, Rejected, StateError, TransactionalStore, Update
 
@@ -210,6 +210,17 @@ class Gatekeeper:
         else:
             self._remember(scope, rejected.item)
         return rejected
+
+    # --- Warning ---------------------------------------------------------------------------------------------------
+
+    def nearly_spent(self, scope: str) -> GateImage | None:
+        """The last image of a gate whose budget is nearly spent, as far as is known here; None where it is not, or was told."""
+        image = self._image(scope)
+        return image if image is not None and image.nearly_spent else None
+
+    async def warn(self, scope: str, image: GateImage) -> bool:
+        """Whether it falls to this environment to say that the budget is nearly spent. Raises StateError."""
+        return isinstance(await self._write(warn(scope, image), scope), Applied)
 
     # --- The table -------------------------------------------------------------------------------------------------
 

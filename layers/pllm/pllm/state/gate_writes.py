@@ -7,6 +7,7 @@ One item per scope: `PK = G#<scope>`, `SK = G`, all numbers integers, about 300 
     g hc hp h            hold generation; money held since it began, in the one before, and altogether
     kc kp k kl           parallel calls begun in this generation, in the one before, and altogether; the limit of k
     v off                version of the limits; present when revoked
+    n                    the period of which it has been said that its budget is nearly spent
 
 The item holds what is *left* beside its own limits, so a condition needs no knowledge of the limit and an environment that
 never saw the gate may admit at once. Parallel calls are counted upwards instead, since a condition may compare two of the
@@ -57,6 +58,7 @@ def image_of(item: Item | None) -> GateImage | None:
         parallel_before=read.number("kp"),
         revoked="off" in item,
         version=read.number("v"),
+        warned=read.limit("n"),
     )
 
 
@@ -277,6 +279,7 @@ def _change(limits: GateLimits, image: GateImage, at: Epochs) -> Update:
         conditions.append(Absent(limit) if old is None else Compare(limit, "=", old))
         if new == old:
             continue
+        remove += ["n"] if limit == "bl" else []  # a tenth of it is another amount
         if new is None:
             remove += [limit]
         elif old is None:
@@ -285,6 +288,15 @@ def _change(limits: GateLimits, image: GateImage, at: Epochs) -> Update:
             values[limit] = new
             add |= {left: new - old} if left else {}
     return _gate(limits.scope, set=values, add=add, remove=tuple(remove), condition=AllOf(tuple(conditions)))
+
+
+# --- Warning -------------------------------------------------------------------------------------------------------
+
+
+def warn(scope: str, image: GateImage) -> Update:
+    """Whoever writes this says that the budget of the image's period is nearly spent: one of the fleet does."""
+    condition = AllOf((Compare("p", "=", image.period), Compare("n", "<>", image.period)))
+    return _gate(scope, set={"n": image.period}, condition=condition)
 
 
 # --- Revoking ------------------------------------------------------------------------------------------------------

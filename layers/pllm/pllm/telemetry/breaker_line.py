@@ -1,11 +1,9 @@
 """The lines that tell of a breaker that moved: a log line for people, a metric for alarms."""
 
-from typing import Any
-
 from pllm.core.breaker import Breaker, Circuit, Move
 from pllm.core.clock import Clock
 from pllm.core.errors import ErrorKind
-from pllm.telemetry.emf import NAMESPACE
+from pllm.telemetry.emf import event_line
 from pllm.telemetry.log import Emit
 
 _SAID = {
@@ -25,7 +23,7 @@ def emit_move(emit: Emit, function: str, clock: Clock, deployment: str, move: Mo
         return
     now_ms = int(clock.wall_s() * 1000)
     if move in _OPENING:
-        emit(_metric(function, now_ms))
+        emit(event_line("BreakerOpened", function, now_ms))
     opened = breaker.state is Circuit.OPEN
     emit(
         {
@@ -37,8 +35,3 @@ def emit_move(emit: Emit, function: str, clock: Clock, deployment: str, move: Mo
             "for_ms": breaker.opens_in_ms(now_ms),
         }
     )
-
-
-def _metric(function: str, now_ms: int) -> dict[str, Any]:
-    metrics = {"Namespace": NAMESPACE, "Dimensions": [["function"]], "Metrics": [{"Name": "BreakerOpened", "Unit": "Count"}]}
-    return {"_aws": {"Timestamp": now_ms, "CloudWatchMetrics": [metrics]}, "function": function, "BreakerOpened": 1}

@@ -41,8 +41,9 @@ _BY_FUNCTION = {
     "StateDegraded": "Count",
     "ColdStart": "Count",
 }
-UNITS = _BY_MODEL | _BY_FUNCTION | {"BreakerOpened": "Count", "ProbesOk": "Count", "ProbesFailed": "Count"}
-"""Every metric and its CloudWatch unit. Breakers and probes have lines of their own (breaker_line, probe_line)."""
+_BY_THEMSELVES = {"BreakerOpened": "Count", "BudgetNearlySpent": "Count", "ProbesOk": "Count", "ProbesFailed": "Count"}
+UNITS = _BY_MODEL | _BY_FUNCTION | _BY_THEMSELVES
+"""Every metric and its CloudWatch unit. Breakers, limits and probes have lines of their own (*_line)."""
 
 # Made once: a line refers to them.
 _DEFINITIONS = {name: {"Name": name, "Unit": unit} for name, unit in UNITS.items()}
@@ -62,6 +63,12 @@ def emf_line(record: RequestRecord, function: str, timestamp_ms: int) -> dict[st
     if record.provider:
         line["provider"] = record.provider
     return line | _properties(record) | by_model | by_function
+
+
+def event_line(metric: str, function: str, timestamp_ms: int) -> dict[str, Any]:
+    """The EMF object of one thing that happened beside requests."""
+    line: dict[str, Any] = {"_aws": {"Timestamp": timestamp_ms, "CloudWatchMetrics": [_directive(_FUNCTION, {metric: 1})]}}
+    return line | {"function": function, metric: 1}
 
 
 def _directive(dimensions: list[list[str]], values: dict[str, float]) -> dict[str, Any]:

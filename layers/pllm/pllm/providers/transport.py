@@ -32,15 +32,24 @@ class AiohttpTransport:
     def __init__(self, clock: Clock, *, verify: ssl.SSLContext | None = None) -> None:
         self._clock = clock
         self._verify = verify
-        self._session: aiohttp.ClientSession | None = None
+        self._connections: _Connections | None = None
         self._last_use_s = 0.0
 
     async def send(self, request: HttpRequest, timeouts: Timeouts) -> UpstreamResponse:
-        session = await self._pool()
+        connections = await self._trusted()
+        connections.answers += 1
+        try:
+            response = await self._sent(connections.session, request, timeouts)
+        except BaseException:
+            await connections.left()
+            raise
+        return _AiohttpResponse(response, timeouts.idle_s, connections)
+
+    async def _sent(self, session: aiohttp.ClientSession, request: HttpRequest, timeouts: Timeouts) -> aiohttp.ClientResponse:
         limits = aiohttp.ClientTimeout(total=None, connect=timeouts.connect_s, sock_read=None)
         try:
             async with asyncio.timeout(timeouts.first_byte_s):
-                response = await session.request(
+                return await session.request(
                     request.method,
                     URL(request.url, encoded=True),  # exactly as given: a signature covers it
                     data=_in_pieces(request.body),
@@ -50,12 +59,11 @@ class AiohttpTransport:
                 )
         except (TimeoutError, aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
             raise _send_failure(error, request.url, timeouts) from error
-        return _AiohttpResponse(response, timeouts.idle_s)
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._connections is not None:
+            await self._connections.session.close()
+            self._connections = None
 
     async def simple(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
         """The SimpleHttp that credential sources use: short timeouts, small bodies."""
@@ -65,24 +73,51 @@ class AiohttpTransport:
         finally:
             await response.close()
 
-    async def _pool(self) -> aiohttp.ClientSession:
-        now = self._clock.wall_s()
-        if self._session is not None and now - self._last_use_s > _POOL_TRUST_S:
-            await self.close()
+    async def _trusted(self) -> "_Connections":
+        now, old = self._clock.wall_s(), self._connections
+        if old is not None and now - self._last_use_s > _POOL_TRUST_S:
+            self._connections = None
+            await old.retire()
         self._last_use_s = now
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_POOL_TRUST_S, ssl=self._verify or True),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                skip_auto_headers=("User-Agent",),
-                auto_decompress=True,
-            )
-        return self._session
+        if self._connections is None:
+            self._connections = _Connections(self._session())
+        return self._connections
+
+    def _session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_POOL_TRUST_S, ssl=self._verify or True),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("User-Agent",),
+            auto_decompress=True,
+        )
+
+
+class _Connections:
+    """A pool and how many answers are coming on it. One that is not trusted any more is closed with the last of them: a pool
+    that closes takes its streams along, and they would not even be told."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.session = session
+        self.answers = 0
+        self._retired = False
+
+    async def retire(self) -> None:
+        self._retired = True
+        await self._close_if_unused()
+
+    async def left(self) -> None:
+        self.answers -= 1
+        await self._close_if_unused()
+
+    async def _close_if_unused(self) -> None:
+        if self._retired and not self.answers:
+            await self.session.close()
 
 
 class _AiohttpResponse:
-    def __init__(self, response: aiohttp.ClientResponse, idle_s: float) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, idle_s: float, connections: _Connections) -> None:
         self._response = response
+        self._connections: _Connections | None = connections
         self._idle_s = idle_s
         self.status = response.status
         headers: dict[str, str] = {}
@@ -122,6 +157,9 @@ class _AiohttpResponse:
             self._response.release()
         else:
             self._response.close()
+        connections, self._connections = self._connections, None
+        if connections is not None:
+            await connections.left()
 
 
 def _in_pieces(body: bytes) -> bytes | BytesIO | None:

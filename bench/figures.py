@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -54,3 +57,10 @@ class Table:
 
 def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
+
+
+def kept(title: str) -> list[str]:
+    """The report's section of this title as it stands, for those who write the rest anew; nothing where there is none."""
+    _, found, text = RESULTS.read_text().partition(f"## {title}\n")
+    section = text.partition("\n## ")[0]
+    return [f"## {title}\n{section}"] if found else []

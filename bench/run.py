@@ -10,10 +10,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
-from bench import coldstart, concurrency, latency, memory, package, streams
-from bench.figures import Table
+from bench import coldstart, concurrency, crash_drill, latency, memory, package, streams
+from bench.figures import RESULTS, Table, kept
 from bench.processes import Bench
 
 _MEASUREMENTS: Mapping[str, Callable[[Bench], list[Table]]] = {
@@ -52,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 report.append(table.markdown())
     print(f"{time.monotonic() - started_s:.0f} s", file=sys.stderr)
     if not names:
-        Path(__file__).with_name("RESULTS.md").write_text("\n".join(report))
+        RESULTS.write_text("\n".join([*report, *kept(crash_drill.TITLE)]))
     return 0
 
 

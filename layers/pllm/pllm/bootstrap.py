@@ -104,10 +104,13 @@ class Lasting:
     cold: First = field(default_factory=First)
 
 
-def gateway(environment: Mapping[str, str] = os.environ, emit: Emit = emit_to_stdout) -> App:
+def gateway(
+    environment: Mapping[str, str] = os.environ,
+    emit: Emit = emit_to_stdout,
+    clock: Clock = SystemClock(),  # noqa: B008 - has no state
+) -> App:
     """The data plane. Raises ConfigError, or GatewayError when the secret or the configuration cannot be read: an environment
     that cannot know its keys must not come up half."""
-    clock = SystemClock()
     settings = Settings.of(environment)
     start = begin(environment, settings, clock)
     lasting = _lasting(environment, settings, clock, emit)

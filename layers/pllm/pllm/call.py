@@ -8,6 +8,7 @@ from pllm.core.jsontext import JsonObject
 from pllm.core.limits import GateLimits
 from pllm.core.record import RequestRecord
 from pllm.core.request_trace import RequestTrace
+from pllm.core.tags import NO_TAGS, Tags
 from pllm.providers.base import Provider, ProviderRow
 from pllm.wire.lane import NativeCall
 
@@ -17,7 +18,8 @@ class Call:
     """A parsed client request. `dialect`: what the client speaks. `forward`: headers that travel along when the upstream
     speaks the same dialect. `deadline_s`: monotonic; None when there is none. `native`: a call without a neutral form, which
     makes its own lanes; `body` then only tells its size, empty for a multipart form of `form_bytes`. `limits`: what the
-    caller's key and team may use. `trace`: what the attempts are part of, None where nobody traces."""
+    caller's key and team may use. `trace`: what the attempts are part of, None where nobody traces. `tags`: which deployments
+    it is for."""
 
     dialect: str
     model: str
@@ -30,6 +32,7 @@ class Call:
     form_bytes: int = 0
     limits: tuple[GateLimits, ...] = ()
     trace: RequestTrace | None = None
+    tags: Tags = NO_TAGS
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.request_trace import AttemptSpan
+from pllm.core.tags import Tags, chosen
 from pllm.pipeline import Call, Pipeline, Reply
 from pllm.providers.base import Timeouts
 from pllm.translation import Asked, first_dialect
@@ -45,7 +46,8 @@ class TokenCounting:
         models = (catalogue.models[name] for name in catalogue.resolve(call.model))
         call.record.model = call.model
         asked = Asked(lambda: decode_count_request(call.body), self.pipeline.fetcher(call))
-        for deployment in (one for deployments in models for one in sorted(deployments, key=lambda one: one.priority)):
+        deployments = [one for some in models for one in sorted(some, key=lambda one: one.priority)]
+        for deployment in _for_its_tags(deployments, call.tags) if catalogue.tagged else deployments:
             question = await self._question(deployment, call, asked)
             if question is not None and (tokens := await self._count(deployment, question, call)) is not None:
                 return self._reply(call, tokens)
@@ -110,3 +112,8 @@ class TokenCounting:
             return question.counter.decode_count(body)
         finally:
             await response.close()
+
+
+def _for_its_tags(deployments: list[Deployment], tags: Tags) -> list[Deployment]:
+    left = chosen(deployments, tags)
+    return [one for one in deployments if one.id in left]

@@ -171,6 +171,7 @@ class Pipeline:
             lambda: _mix(call),
             lambda: _text_bytes(call) // _MOST_BYTES_A_TOKEN,
             native.refusal if native is not None else lambda deployment: None,
+            call.tags,
         )
 
     def _context(self, call: Call) -> AnswerContext:

@@ -35,7 +35,7 @@ class Allowances:
                 self.of_key(record.id, fields.name, fields.allowance, record.version),
                 *self.of_team(fields.team, team),
             ),
-            tags=fields.tags,
+            tags=tuple(dict.fromkeys((*fields.tags, *(team.fields.tags if team is not None else ())))),
         )
 
     def of_key(self, key_id: str, name: str, own: Allowance = _NOTHING_OWN, version: int = 0) -> GateLimits:

@@ -19,6 +19,7 @@ from pllm.core.health import UNKNOWN, HealthView
 from pllm.core.rota import Rota
 from pllm.core.routing import Catalogue
 from pllm.core.strategies import Candidate, Circumstances, TokenMix, order
+from pllm.core.tags import NO_TAGS, Tags, chosen, no_match
 
 MAX_ATTEMPTS = 8
 """What one request may cost upstream at most, however many deployments and fallbacks there are: an outage is not multiplied."""
@@ -64,7 +65,7 @@ class RoutingPolicy:
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a plan asks of the world. `least_tokens`: what the prompt has at least; `refusal`: why a deployment cannot serve
-    this call at all."""
+    this call at all; `tags`: which deployments it is for."""
 
     random: Random
     rota: Rota
@@ -73,6 +74,7 @@ class Surroundings:
     mix: Callable[[], TokenMix] = TokenMix
     least_tokens: Callable[[], int] = lambda: 0
     refusal: Callable[[Deployment], GatewayError | None] = lambda deployment: None
+    tags: Tags = NO_TAGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ class Plan:
         own = self._names(self._asked)
         names = dict.fromkeys((self._asked, *(target for kind in fallbacks for target in self._known(kind, own))))
         strategy = self._policy.strategy
-        return [candidate.deployment for name in names for candidate in self._catalogue.candidates(name, strategy)]
+        return [candidate.deployment for name in names for candidate in self._candidates(name, strategy)]
 
     def next(self, longest_wait_s: float = float("inf")) -> Step | None:
         """The next try, None when there is none. No pause will be longer than `longest_wait_s`."""
@@ -221,10 +223,21 @@ class Plan:
         self._queue += [other for other in self._known(self._policy.fallbacks, self._names(name)) if other not in self._queue]
         self._stage = _Stage(name)
         strategy = self._catalogue.strategy(name, self._policy.strategy)
-        able = self._able(self._catalogue.candidates(name, strategy))
+        candidates = self._candidates(name, strategy)
+        if not candidates and (others := self._catalogue.candidates(name, strategy)):
+            self._refusal = self._refusal or no_match(name, [one.deployment for one in others], self._world.tags)
+        able = self._able(candidates)
         fitting = self._fitting(name, [one for one in able if one.id not in self._tried])
         if fitting:
             self._line_up(strategy, fitting)
+
+    def _candidates(self, name: str, strategy: Strategy) -> list[Candidate]:
+        """Those behind a name that the request's tags leave."""
+        found = self._catalogue.candidates(name, strategy)
+        if not self._catalogue.tagged:
+            return found
+        left = chosen([one.deployment for one in found], self._world.tags)
+        return [one for one in found if one.id in left]
 
     def _able(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         able = []
@@ -242,7 +255,7 @@ class Plan:
         elsewhere = [
             other
             for other in self._known(self._policy.context_window_fallbacks, self._names(name))
-            if other not in self._entered and self._catalogue.candidates(other, self._policy.strategy)
+            if other not in self._entered and self._candidates(other, self._policy.strategy)
         ]
         windows = {one.deployment.profile.max_input_tokens for one in candidates}
         if windows <= {None} or (len(windows) == 1 and not elsewhere):

@@ -34,7 +34,7 @@ _READS = frozenset({"GET", "HEAD"})
 class Principal:
     """id: for logs, limits and usage rows, never the credential. name: what people call it, and the configuration's limits
     go by. models, team_models: globs of the model names that it and its team may use, both of which hold. limits: what its
-    own scope and its team's allow."""
+    own scope and its team's allow. tags: its own and its team's."""
 
     id: str
     role: Role = "user"

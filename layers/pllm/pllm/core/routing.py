@@ -15,12 +15,18 @@ _ALIAS_IN_ORDER = frozenset({Strategy.PRIORITY, Strategy.WEIGHTED})
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """Every name a client may ask for. `models`: name -> its deployments. `aliases`: name -> names of models, in order.
-    `disabled`: names that are configured but have no usable deployment -> why. `routes`: slug -> a choice among models."""
+    `disabled`: names that are configured but have no usable deployment -> why. `routes`: slug -> a choice among models.
+    `tagged`: whether any deployment has tags."""
 
     models: Mapping[str, tuple[Deployment, ...]] = field(default_factory=dict)
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     disabled: Mapping[str, str] = field(default_factory=dict)
     routes: Mapping[str, Route] = field(default_factory=dict)
+    tagged: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        tagged = any(one.tags for deployments in self.models.values() for one in deployments)
+        object.__setattr__(self, "tagged", tagged)  # it is frozen, and this spares every request the question
 
     def names(self) -> list[str]:
         """What can be asked for: models first, then aliases, then routes, each in the order of the configuration."""

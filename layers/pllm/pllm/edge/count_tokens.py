@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from pllm.core.tags import NO_TAGS
 from pllm.edge.exchange import Exchange
 from pllm.edge.generation import forwarded, model_of, permit, send_reply
+from pllm.edge.tags import header_tags
 from pllm.pipeline import Call, Pipeline
 
 
@@ -26,6 +28,7 @@ class CountTokens:
             forward=forwarded(exchange.request),
             deadline_s=exchange.deadline_s,
             trace=exchange.trace,
+            tags=header_tags(exchange) if self.pipeline.catalogue.tagged else NO_TAGS,
         )
         permit(exchange, call.model)
         await send_reply(exchange, await TokenCounting(self.pipeline).run(call))

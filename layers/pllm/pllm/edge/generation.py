@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from pllm.core.errors import ErrorKind, GatewayError, invalid
 from pllm.core.jsontext import JsonObject
+from pllm.core.tags import NO_TAGS
 from pllm.edge.exchange import Exchange
 from pllm.edge.http import HttpRequest, send_bytes, send_pieces, send_whole
+from pllm.edge.tags import tags_and_body
 from pllm.pipeline import Call, Pipeline, Reply
 
 # Sent on when the upstream speaks the client's own dialect: they select behaviour of the provider's API.
@@ -24,7 +26,9 @@ class Generation:
 
     async def answer(self, exchange: Exchange, body: JsonObject) -> Reply:
         """Runs one request and sends its answer; the reply is given for what is to be known of it afterwards."""
-        record = exchange.record
+        record, tags = exchange.record, NO_TAGS
+        if self.pipeline.catalogue.tagged:
+            tags, body = tags_and_body(exchange, body)
         call = Call(
             dialect=self.dialect,
             model=model_of(body),
@@ -35,6 +39,7 @@ class Generation:
             deadline_s=exchange.deadline_s,
             limits=exchange.principal.limits,
             trace=exchange.trace,
+            tags=tags,
         )
         permit(exchange, call.model)
         record.stream = call.stream

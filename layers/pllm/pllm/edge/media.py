@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 
 from pllm.core.errors import invalid
 from pllm.core.jsontext import JsonObject
+from pllm.core.tags import NO_TAGS
 from pllm.edge.exchange import Exchange
 from pllm.edge.generation import forwarded, permit, send_reply
 from pllm.edge.http import HttpRequest
+from pllm.edge.tags import header_tags
 from pllm.pipeline import Call, Pipeline
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class Media:
             form_bytes=form_bytes,
             limits=exchange.principal.limits,
             trace=exchange.trace,
+            tags=header_tags(exchange) if self.pipeline.catalogue.tagged else NO_TAGS,
         )
         await send_reply(exchange, await self.pipeline.run(call))
 

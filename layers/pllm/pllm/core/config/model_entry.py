@@ -229,7 +229,10 @@ class ModelEntry(Section):
     stream_idle_timeout: Annotated[Duration, "Longest silence inside a stream."] = 60.0
     priority: Annotated[Index, "Lower numbers go first."] = 0
     weight: Annotated[Weight, "Share of the traffic among entries of one priority."] = 1.0
-    tags: Annotated[Names, "Labels for filtering."] = ()
+    tags: Annotated[
+        Names,
+        "Requests may name one (`x-pllm-tags`), and go to entries that have it. See docs/tags.md.",
+    ] = ()
     enabled: Annotated[Flag, "Whether it is used at all."] = True
 
     @property

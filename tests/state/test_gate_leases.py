@@ -10,7 +10,8 @@ from tests.properties.gate_world import Environment, image
 from tests.properties.interleaving import Stepped
 
 from pllm.core.clock import ManualClock
-from pllm.core.limits import GENERATION_S, BudgetLimit, Epochs, GateLimits, Reservation, Spent
+from pllm.core.limit_answers import Denial
+from pllm.core.limits import GENERATION_S, BudgetLimit, Epochs, GateLimits, LimitKind, Reservation, Spent
 from pllm.state.gate_outage import GatePolicy
 from pllm.state.gate_ticket import Hold, Ticket
 from pllm.state.leases import LARGEST, Leases, lease_size
@@ -176,3 +177,61 @@ async def test_those_who_come_while_a_lease_is_on_its_way_wait_for_it() -> None:
     await fleet.store.run([request() for _ in range(60)])
     assert fleet.store.writes - before <= 3
     assert not asyncio.get_running_loop().is_closed()
+
+
+async def test_a_revocation_reaches_leased_permits_with_the_next_settlement() -> None:
+    fleet = Fleet(6)
+    leasing, other = fleet.environments[:2]
+    limits = GateLimits("key/hot", rpm=60_000, budget=BudgetLimit(10**9, "total"))
+    await _lease(fleet, leasing, limits)
+    tickets: list[Ticket | Denial] = []
+
+    async def ask() -> None:
+        tickets.append(await leasing.gates.admit([limits], NEED))
+
+    async def settle() -> None:
+        assert isinstance(tickets[0], Ticket)
+        await leasing.gates.settle(tickets[0], Spent(1, 1))
+
+    await fleet.store.run([other.gates.revoke(limits.scope)])
+    await fleet.store.run([ask()])
+    await fleet.store.run([settle()])
+    before = fleet.store.writes
+    await fleet.store.run([ask()])
+    assert isinstance(tickets[0], Ticket)  # a permit from before
+    assert isinstance(tickets[1], Denial)
+    assert (tickets[1].kind, fleet.store.writes) == (LimitKind.REVOKED, before)
+
+
+async def test_a_revoked_key_spends_no_more_than_what_an_environment_has_leased() -> None:
+    fleet = Fleet(7)
+    leasing, other = fleet.environments[:2]
+    limits = GateLimits("key/fast", rpm=60_000)  # never settled, so nothing brings the news before the lease is spent
+    await _lease(fleet, leasing, limits)
+    await fleet.store.run([other.gates.revoke(limits.scope)])
+    found: list[Ticket | Denial] = []
+
+    async def ask() -> None:
+        found.append(await leasing.gates.admit([limits], NEED))
+
+    for _ in range(LARGEST + 10):
+        await fleet.store.run([ask()])
+    assert sum(isinstance(one, Ticket) for one in found) <= LARGEST
+    assert isinstance(found[-1], Denial)
+
+
+async def _lease(fleet: Fleet, environment: Environment, limits: GateLimits) -> None:
+    """Makes a gate so hot that the environment takes permits in bulk, and leaves it some."""
+
+    async def request() -> None:
+        fleet.clock.advance(0.002)
+        found = await environment.gates.admit([limits], NEED)
+        assert isinstance(found, Ticket)
+        await environment.gates.settle(found, Spent(1, 1))
+
+    leases = environment.gates._keeper._leases
+    for _ in range(400):
+        await fleet.store.run([request()])
+        if leases.permits(limits.scope) > 30:
+            return
+    raise AssertionError("nothing was leased")

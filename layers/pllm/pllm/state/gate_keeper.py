@@ -84,7 +84,7 @@ class Gatekeeper:
         if image is not None:
             at = labels(image, current_epochs(limits, now_s, image))
             with self._lock:
-                if self._leases.has(limits.scope, at, need):
+                if self._leases.has(limits.scope, at, need) and not image.revoked:
                     return None
         return self._refusal(limits, image, need, now_s, told=False)
 
@@ -121,6 +121,8 @@ class Gatekeeper:
             return self._memory.believes(scope, kind, now_s)
 
     def _from_lease(self, limits: GateLimits, image: GateImage, need: Reservation, now_s: float) -> Hold | None:
+        if image.revoked:  # what was leased before stays unspent, and goes back with its minute
+            return None
         at = labels(image, current_epochs(limits, now_s, image))
         with self._lock:
             return self._leases.take(limits.scope, at, need)

@@ -103,7 +103,32 @@ def test_a_cold_start_loads_neither_yaml_nor_pydantic_nor_boto3(tmp_path: Path) 
     code = (
         "import sys; from pllm.bootstrap import gateway; "
         f"gateway({{'PLLM_CONFIG': {str(compiled)!r}, 'OPENAI_API_KEY': 'k', 'PLLM_TABLE': 't'}}, lambda line: None); "
-        "print([m for m in ('yaml', 'pydantic', 'boto3', 'starlette', 'fastapi', 'openai') if m in sys.modules])"
+        "without = 'yaml pydantic boto3 starlette fastapi openai pllm.telemetry.otlp pllm.telemetry.spans'.split(); "
+        "print([m for m in without if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+TRACED = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "_X_AMZN_TRACE_ID": "Root=1-5759e988-bd862e3fe1be46a994272793"}
+
+
+async def test_a_collector_is_named_by_a_variable_and_one_that_is_away_disturbs_nobody(tmp_path: Path) -> None:
+    lines: list[dict[str, Any]] = []
+    environment = {"PLLM_CONFIG": written(tmp_path), "PLLM_MASTER_KEY": "k", "OPENAI_API_KEY": "sk", **TRACED}
+    async with client(gateway(environment, lines.append)) as http:
+        assert (await http.get("/v1/models", headers={"authorization": "Bearer k"})).status_code == 200
+    (request,) = [line for line in lines if line.get("message") == "request"]
+    assert request["trace_id"] == "1-5759e988-bd862e3fe1be46a994272793"
+    assert [line["warning"] for line in lines if line.get("message") == "tracing"]
+
+
+async def test_the_configurations_collector_goes_before_the_variables(tmp_path: Path) -> None:
+    lines: list[dict[str, Any]] = []
+    text = ONE + "telemetry: {otlp_endpoint: 'http://127.0.0.1:2'}\n"
+    environment = {"PLLM_CONFIG": written(tmp_path, text), "PLLM_MASTER_KEY": "k", "OPENAI_API_KEY": "sk", **TRACED}
+    environment["OTEL_TRACES_SAMPLER"] = "jaeger_remote"
+    async with client(gateway(environment, lines.append)) as http:
+        await http.get("/health")
+    assert any("OTEL_TRACES_SAMPLER" in str(line.get("warning")) for line in lines)
+    assert any("127.0.0.1:2" in str(line.get("warning")) for line in lines)

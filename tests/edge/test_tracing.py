@@ -11,7 +11,7 @@ from tests.support.upstream import Cut, Hang, chunk, event, upstream
 from pllm.core.record import RequestRecord
 from pllm.core.request_trace import RequestTrace
 from pllm.core.trace_context import parse_traceparent
-from pllm.telemetry.tracing import Tracing
+from pllm.telemetry.tracing import Request, Tracing
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SENT = {"traceparent": f"00-{TRACE}-{SPAN}-01", "tracestate": "congo=t61rcWkgMzE, rojo=00f067", "baggage": "user=7"}
@@ -32,7 +32,7 @@ class Kept:
         self.asked.append((parent, trace_id))
         return self.sampled
 
-    def add(self, trace: RequestTrace, record: RequestRecord, method: str, path: str) -> None:
+    def add(self, trace: RequestTrace, record: RequestRecord, request: Request) -> None:
         self.ended.append((trace, record))
 
 

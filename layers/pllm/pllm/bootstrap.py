@@ -63,11 +63,12 @@ from pllm.state.usage_reader import UsageReader
 from pllm.telemetry.breaker_line import emit_move
 from pllm.telemetry.limit_line import emit_limit_event
 from pllm.telemetry.log import Emit, emit_to_stdout
-from pllm.telemetry.tracing import Tracing
+from pllm.telemetry.tracing import COLLECTOR_VARIABLES, Tracing
 
 if TYPE_CHECKING:
     from pllm.probe_setup import Outfit
     from pllm.rollup import Handler
+    from pllm.telemetry.otlp import OtlpExporter
 
 
 class SystemClock:
@@ -159,6 +160,7 @@ def application(lasting: Lasting, compiled: CompiledConfig, variables: Mapping[s
     pipeline = _pipeline(resolved.config.router, built.catalogue, lasting, admissions)
     master_key = resolved.config.auth.master_key or variables.get("PLLM_MASTER_KEY")
     answers = StoredAnswers(lasting.store) if lasting.store else None
+    exporter = _exporter(lasting, resolved.config.telemetry, variables)
     responses = Responses(Generation("responses", pipeline), answers, clock, emit)
     edge = Edge(
         routes=_surface(lasting, routes(Models(built.catalogue, int(clock.wall_s())), pipeline, responses)),
@@ -168,10 +170,10 @@ def application(lasting: Lasting, compiled: CompiledConfig, variables: Mapping[s
         emit=emit,
         function=lasting.settings.function,
         missing=_missing(master_key, len(built.catalogue.models)),
-        settle=partial(_settle, lasting, admissions.gates),
+        settle=partial(_settle, lasting, admissions.gates, exporter),
         count=partial(_count, lasting),
         cold=lasting.cold,
-        tracing=_tracing(lasting, resolved.config.telemetry),
+        tracing=_tracing(lasting, resolved.config.telemetry, exporter),
     )
     lasting.health.adopt(BreakerPolicy.of(resolved.config.router))
     if lasting.ledger:
@@ -179,9 +181,24 @@ def application(lasting: Lasting, compiled: CompiledConfig, variables: Mapping[s
     return Gateway(edge)
 
 
-def _tracing(lasting: Lasting, telemetry: Telemetry) -> Tracing:
+def _tracing(lasting: Lasting, telemetry: Telemetry, exporter: "OtlpExporter | None") -> Tracing:
     invocation = partial(lasting.environment.get, "_X_AMZN_TRACE_ID")  # AWS's runtime client sets it anew for each
-    return Tracing(SystemRandom().getrandbits, lasting.clock, invocation, telemetry.propagate)
+    return Tracing(SystemRandom().getrandbits, lasting.clock, invocation, telemetry.propagate, exporter)
+
+
+def _exporter(lasting: Lasting, telemetry: Telemetry, variables: Mapping[str, str]) -> "OtlpExporter | None":
+    """None where nobody has named a collector."""
+    if not (telemetry.otlp_endpoint or any(map(variables.get, COLLECTOR_VARIABLES))):
+        return None
+    from pllm.telemetry.otlp import OtlpExporter  # not for the cold start of those who do not export
+    from pllm.telemetry.otlp_settings import read_settings
+
+    settings, warnings = read_settings(variables, telemetry.otlp_endpoint)
+    for warning in warnings:
+        lasting.emit({"level": "WARN", "message": "configuration", "warning": warning})
+    if settings is None:
+        return None
+    return OtlpExporter(settings, lasting.environment, lasting.transport, lasting.clock, lasting.emit)
 
 
 def _surface(lasting: Lasting, served: Routes) -> Routes:
@@ -200,12 +217,14 @@ def _count(lasting: Lasting, record: RequestRecord) -> None:
         lasting.ledger.add(record)
 
 
-async def _settle(lasting: Lasting, gates: Gates | None) -> None:
-    """After a client's last byte: what was counted or is still owed goes to the table, as far as it is time."""
+async def _settle(lasting: Lasting, gates: Gates | None, exporter: "OtlpExporter | None") -> None:
+    """After a client's last byte: what was counted or is still owed goes to the table, as far as it is time, and spans to
+    their collector."""
     counters = lasting.counters.settle() if lasting.counters else asyncio.sleep(0)
     owed = gates.flush() if gates else asyncio.sleep(0)
     usage = lasting.ledger.settle() if lasting.ledger else asyncio.sleep(0)
-    await asyncio.gather(lasting.health.settle(), counters, owed, usage)
+    spans = exporter.flush() if exporter else asyncio.sleep(0)
+    await asyncio.gather(lasting.health.settle(), counters, owed, usage, spans)
 
 
 def _admissions(config: Config, version: int, lasting: Lasting) -> Admissions:

@@ -114,7 +114,7 @@ class Gateway:
         finally:
             self._close_record(record)
             if self._edge.tracing is not None:
-                self._edge.tracing.end(trace, record, request.method, request.path)
+                self._edge.tracing.end(trace, record, request)
             await self._settle(record)
 
     async def _serve(

@@ -31,6 +31,7 @@ class HttpRequest:
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method: str = scope["method"]
+        self.scheme: str = scope.get("scheme", "https")
         self.path: str = scope["path"]
         self.caller_arn = _caller_arn(scope)
         self.query_string: bytes = scope.get("query_string", b"")

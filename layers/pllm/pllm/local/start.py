@@ -25,7 +25,7 @@ LOCAL_KEY = "sk-pllm-local"
 
 _ROOT = Path(__file__).resolve().parents[4]
 _PACKAGED = _ROOT / "layers" / "config" / "config.yaml"
-_PASSED_ON = ("AWS_", "GOOGLE_", "PLLM_", "SSL_", "REQUESTS_CA")
+_PASSED_ON = ("AWS_", "GOOGLE_", "OTEL_", "PLLM_", "SSL_", "REQUESTS_CA")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,16 @@ from pllm.core.trace_context import (
     xray_trace_id,
 )
 
+COLLECTOR_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+"""One of them names a collector where the configuration does not."""
 
-class Headers(Protocol):
-    """A request's, by lower-case name."""
+
+class Request(Protocol):
+    """An HTTP request; header names are lower-case."""
+
+    method: str
+    scheme: str
+    path: str
 
     def header(self, name: str) -> str | None: ...
 
@@ -41,7 +48,7 @@ class Spans(Protocol):
         """Whether a trace is recorded, given what its parent decided, None where there is none that did."""
         ...
 
-    def add(self, trace: RequestTrace, record: RequestRecord, method: str, path: str) -> None: ...
+    def add(self, trace: RequestTrace, record: RequestRecord, request: Request) -> None: ...
 
 
 def _nobody() -> str | None:
@@ -58,30 +65,30 @@ class Tracing:
     propagate: bool = True
     spans: Spans | None = None
 
-    def begin(self, headers: Headers, record: RequestRecord) -> RequestTrace | None:
+    def begin(self, request: Request, record: RequestRecord) -> RequestTrace | None:
         """Notes the trace in the record; None where no attempt and no exporter needs to know more of it."""
-        platform = self._platform(headers)
-        carried = headers.all("traceparent")
+        platform = self._platform(request)
+        carried = request.all("traceparent")
         client = parse_traceparent(carried) if carried else None
         trace_id = client.trace_id if client is not None else platform.trace_id if platform is not None else ""
         if self.spans is None:
             record.trace_id = xray_trace_id(trace_id) if trace_id else ""
-            trace = self._passed_on(client, headers.all("tracestate")) if client is not None and self.propagate else None
+            trace = self._passed_on(client, request.all("tracestate")) if client is not None and self.propagate else None
         else:
             trace_id = trace_id or new_trace_id(self.clock.wall_s(), self.random_bits)
             record.trace_id = xray_trace_id(trace_id)
-            trace = self._recorded(self.spans, trace_id, client, platform, headers)
+            trace = self._recorded(self.spans, trace_id, client, platform, request)
         if platform is not None and platform.trace_id != trace_id:
             record.platform_trace_id = xray_trace_id(platform.trace_id)
         return trace
 
-    def end(self, trace: RequestTrace | None, record: RequestRecord, method: str, path: str) -> None:
+    def end(self, trace: RequestTrace | None, record: RequestRecord, request: Request) -> None:
         """Once the record is complete."""
         if trace is not None and trace.recorded and self.spans is not None:
-            self.spans.add(trace, record, method, path)
+            self.spans.add(trace, record, request)
 
-    def _platform(self, headers: Headers) -> XRay | None:
-        header = self.invocation() or headers.header("x-amzn-trace-id")
+    def _platform(self, request: Request) -> XRay | None:
+        header = self.invocation() or request.header("x-amzn-trace-id")
         return parse_xray(header) if header else None
 
     def _passed_on(self, client: TraceContext, state: Sequence[str]) -> RequestTrace:
@@ -89,7 +96,7 @@ class Tracing:
         return RequestTrace(own, self.random_bits, client.span_id)
 
     def _recorded(
-        self, spans: Spans, trace_id: str, client: TraceContext | None, platform: XRay | None, headers: Headers
+        self, spans: Spans, trace_id: str, client: TraceContext | None, platform: XRay | None, request: Request
     ) -> RequestTrace | None:
         decided = platform if platform is not None and platform.sampled else None
         parent = client or decided
@@ -97,7 +104,7 @@ class Tracing:
         if not recorded and not self.propagate:
             return None
         flags = (client.flags & ~SAMPLED if client is not None else 0) | (SAMPLED if recorded else 0)
-        state = parse_tracestate(headers.all("tracestate")) if client is not None else ""
+        state = parse_tracestate(request.all("tracestate")) if client is not None else ""
         other = platform if client is not None and platform is not None and platform.trace_id != trace_id else None
         return RequestTrace(
             TraceContext(trace_id, new_span_id(self.random_bits), flags, state),

@@ -11,8 +11,7 @@ PENDING: dict[str, str] = {
     "cache": "there is no cache yet",
     "logging": "the level is fixed and rows are not exported yet",
     "telemetry.namespace": "the namespace is PLLM",
-    "telemetry.otlp_endpoint": "traces are not exported yet",
-    "telemetry.record_content": "traces are not exported yet",
+    "telemetry.record_content": "traces never hold content yet",
     "guardrails": "there are no guardrails yet",
 }
 

@@ -161,7 +161,10 @@ class Telemetry(Section):
 
     namespace: Annotated[Name, "CloudWatch namespace."] = "PLLM"
     propagate: Annotated[Flag, "Whether providers are sent the client's `traceparent`, a new span id in it."] = True
-    otlp_endpoint: Annotated[Url | None, "OpenTelemetry collector. Default: no export."] = None
+    otlp_endpoint: Annotated[
+        Url | None,
+        "OpenTelemetry collector that gets spans. Default: what OTEL_EXPORTER_OTLP_ENDPOINT names, else no export.",
+    ] = None
     record_content: Annotated[Flag, "Whether traces hold prompts and answers."] = False
 
 

@@ -21,6 +21,7 @@ import { frame } from "./shell.js";
 
 const PAGES = [
   { name: "overview", title: "Overview" },
+  { name: "keys", title: "Keys" },
 ];
 
 const app = document.getElementById("app");

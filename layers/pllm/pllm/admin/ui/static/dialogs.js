@@ -6,21 +6,25 @@ import { icon } from "./icons.js";
 /**
  * Asks for something. `body`: nodes, may be form fields. `run`: what the button does; while it runs the dialog waits, if it
  * throws its message is shown inside and the dialog stays. Resolves with what run() returned, or null when it was closed.
+ * Without an `action` it only tells something. `sticky`: only its button closes it, not Escape.
  */
-export function dialog({ title, body, action = "Save", tone = "primary", run, cancel = "Cancel", wide = false }) {
+export function dialog({ title, body, action = "Save", tone = "primary", run, cancel = "Cancel", wide = false, sticky = false }) {
   return new Promise((resolve) => {
     let result = null;
     const problem = h("div", { class: "dialog-problem", role: "alert" });
     const submit = action && h("button", { type: "submit", class: `button button-${tone}` }, h("span", null, action));
     const close = h("button", { type: "button", class: "button", onclick: () => box.close() }, h("span", null, cancel));
-    const cross = h("button", { type: "button", class: "button button-icon button-quiet", "aria-label": "Close", onclick: () => box.close() }, icon("close"));
+    const cross = !sticky && h("button", { type: "button", class: "button button-icon button-quiet", "aria-label": "Close", onclick: () => box.close() }, icon("close"));
     const head = h("header", { class: "dialog-head" }, h("h2", { id: "dialog-title" }, title), cross);
     const content = h("div", { class: "dialog-body" }, body);
     const insides = h("form", { novalidate: true, onsubmit: submitted }, head, content, problem, h("footer", { class: "dialog-foot" }, close, submit));
-    const box = h("dialog", { class: wide ? "dialog dialog-wide" : "dialog", "aria-labelledby": "dialog-title", onclose: closed }, insides);
+    const box = h("dialog", { class: wide ? "dialog dialog-wide" : "dialog", "aria-labelledby": "dialog-title", onclose: closed, oncancel: cancelled }, insides);
+    function cancelled(event) {
+      if (sticky) event.preventDefault();
+    }
     async function submitted(event) {
       event.preventDefault();
-      if (submit.disabled) return;
+      if (!submit || submit.disabled) return;
       submit.disabled = true;
       replace(problem);
       try {

@@ -1,5 +1,6 @@
 import pytest
 
+from pllm.core.config.policies import Logging
 from pllm.core.config.schema import Config, ModelEntry, Params, Router
 from pllm.core.config.section import Section
 from pllm.core.config.suggest import did_you_mean, suggest_key
@@ -14,6 +15,11 @@ from pllm.core.config.suggest import did_you_mean, suggest_key
         ("routre", Config, "did you mean 'router'?"),
         ("litellm_params", ModelEntry, "the key is 'params'"),
         ("base_url", Params, "the key is 'api_base'"),
+        (
+            "firehose_stream",
+            Logging,
+            "rows are exported by the template: deploy with RequestExport=on, and leave the key out",
+        ),
         ("redis", Config, "state lives in the DynamoDB table of the template: leave the section out"),
         ("rpm", Params, "it belongs under model_list[]"),
         ("temperature", ModelEntry, "it belongs under model_list[].params"),

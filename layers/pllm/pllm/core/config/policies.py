@@ -152,7 +152,6 @@ class Logging(Section):
     """The log. It never holds a prompt, an answer or a credential."""
 
     level: Annotated[Annotated[Level, one_of(get_args(Level), {"warn": "warning"})], "Least severe line written."] = "info"
-    firehose_stream: Annotated[Text | None, "Firehose stream that gets one row for each request."] = None
 
 
 @section

@@ -1,17 +1,21 @@
 """From an environment to a gateway."""
 
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from pllm import bootstrap
 from pllm.bootstrap import gateway
 from pllm.core.catalogue import CatalogueError
+from pllm.core.clock import Clock
 from pllm.core.config import ConfigError, compile_config
 from pllm.core.config.loader import load
 from pllm.live import App
+from pllm.providers.transport import AiohttpTransport
 from pllm.startup import Settings, read_config
 
 ONE = "model_list: [{model_name: m, params: {model: gpt-4}}]\n"
@@ -113,6 +117,22 @@ def test_a_cold_start_loads_neither_yaml_nor_pydantic_nor_boto3(tmp_path: Path) 
 TRACED = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "_X_AMZN_TRACE_ID": "Root=1-5759e988-bd862e3fe1be46a994272793"}
 
 
+@pytest.fixture
+async def closed(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """An environment keeps its connections for life; a test must not."""
+    made: list[AiohttpTransport] = []
+
+    def kept(clock: Clock) -> AiohttpTransport:
+        made.append(AiohttpTransport(clock))
+        return made[-1]
+
+    monkeypatch.setattr(bootstrap, "AiohttpTransport", kept)
+    yield
+    for transport in made:
+        await transport.close()
+
+
+@pytest.mark.usefixtures("closed")
 async def test_a_collector_is_named_by_a_variable_and_one_that_is_away_disturbs_nobody(tmp_path: Path) -> None:
     lines: list[dict[str, Any]] = []
     environment = {"PLLM_CONFIG": written(tmp_path), "PLLM_MASTER_KEY": "k", "OPENAI_API_KEY": "sk", **TRACED}
@@ -123,6 +143,7 @@ async def test_a_collector_is_named_by_a_variable_and_one_that_is_away_disturbs_
     assert [line["warning"] for line in lines if line.get("message") == "tracing"]
 
 
+@pytest.mark.usefixtures("closed")
 async def test_the_configurations_collector_goes_before_the_variables(tmp_path: Path) -> None:
     lines: list[dict[str, Any]] = []
     text = ONE + "telemetry: {otlp_endpoint: 'http://127.0.0.1:2'}\n"

@@ -5,9 +5,7 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import boto3
@@ -15,6 +13,7 @@ import pytest
 from moto import mock_aws
 from tests.support.dynamodb import create_table, dynamodb_local
 from tests.support.processes import ROOT
+from tests.support.provider_thread import ProviderThread, provider_thread
 from tests.support.versions import history_of
 
 from pllm.bootstrap import SystemClock, rollup
@@ -64,40 +63,10 @@ def test_a_job_that_there_is_not_is_refused(table: Any) -> None:
 # --- Health probes, by the handler that the template names, on DynamoDB Local ----------------------------------------
 
 
-class Lists(ThreadingHTTPServer):
-    """Answers every GET with a list of models and keeps its path and credential."""
-
-    def __init__(self) -> None:
-        self.seen: list[tuple[str, str | None]] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.seen.append((self.path, self.headers["authorization"]))
-                self.send_response(200)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", "2")
-                self.end_headers()
-                self.wfile.write(b"{}")
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
-                """Silence: the default writes to standard error."""
-
-        super().__init__(("127.0.0.1", 0), Handler)
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/v1"
-
-
 @pytest.fixture
-def lists() -> Iterator[Lists]:
-    with Lists() as server:
-        thread = Thread(target=server.serve_forever, daemon=True)
-        thread.start()
+def lists() -> Iterator[ProviderThread]:
+    with provider_thread() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +92,7 @@ def config(*models: str, address: str) -> str:
 
 @pytest.mark.needs_java
 def test_the_version_that_holds_is_probed_with_the_keys_of_the_moment(
-    endpoint: str, lists: Lists, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    endpoint: str, lists: ProviderThread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = {"aws_access_key_id": "x", "aws_secret_access_key": "y"}
     client = boto3.client("dynamodb", endpoint_url=endpoint, region_name="us-east-1", **keys)
@@ -140,7 +109,7 @@ def test_the_version_that_holds_is_probed_with_the_keys_of_the_moment(
     handle = runpy.run_path(str(ROOT / "functions" / "rollup" / "handler.py"))["handler"]
     event = {"job": "health-probes"}
     assert handle(event, Context()) == {"ok": 1, "failed": 0, "unclear": 0, "lost": 0, "late": 0}
-    assert lists.seen == [("/v1/models", "Bearer sk-upstream")]
+    assert lists.seen == [("GET", "/v1/models", "Bearer sk-upstream")]
     assert handle(event, Context())["ok"] == 0  # heard of a moment ago
     asyncio.run(history_of(store).publish(config("fresh", "other", address=lists.address), expected=0, by="admin"))
     assert handle(event, Context())["ok"] == 2
@@ -150,7 +119,7 @@ def test_the_version_that_holds_is_probed_with_the_keys_of_the_moment(
     store.close()
 
 
-def test_without_the_table_nothing_is_guessed(lists: Lists, tmp_path: Path) -> None:
+def test_without_the_table_nothing_is_guessed(lists: ProviderThread, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(config("m", address=lists.address))
     environment = {

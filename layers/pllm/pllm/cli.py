@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from pllm import cli_breakers, cli_config, cli_keys, cli_models
+from pllm import cli_breakers, cli_config, cli_keys, cli_models, cli_probe
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -13,6 +13,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_local(commands)
     cli_config.add_parser(commands)
     cli_models.add_parser(commands)
+    cli_probe.add_parser(commands)
     cli_keys.add_parser(commands)
     cli_breakers.add_parser(commands)
     parsed = parser.parse_args(arguments)

@@ -14,6 +14,7 @@ from pllm.core.catalogue import CatalogueError
 from pllm.core.clock import Clock
 from pllm.core.config import ConfigError, compile_config
 from pllm.core.config.loader import load
+from pllm.core.errors import GatewayError
 from pllm.live import App
 from pllm.providers.transport import AiohttpTransport
 from pllm.startup import Settings, read_config
@@ -153,3 +154,13 @@ async def test_the_configurations_collector_goes_before_the_variables(tmp_path: 
         await http.get("/health")
     assert any("OTEL_TRACES_SAMPLER" in str(line.get("warning")) for line in lines)
     assert any("127.0.0.1:2" in str(line.get("warning")) for line in lines)
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "nan", "1e9"])
+def test_what_is_no_length_of_time_is_refused_by_the_variables_name(text: str) -> None:
+    with pytest.raises(GatewayError, match="PLLM_FLUSH_SECONDS"):
+        Settings.of({"PLLM_FLUSH_SECONDS": text})
+
+
+def test_counts_may_be_written_after_each_request() -> None:
+    assert Settings.of({"PLLM_FLUSH_SECONDS": "0"}).flush_s == 0

@@ -80,3 +80,12 @@ async def test_what_certainly_did_not_arrive_is_sent_later_and_what_may_have_is_
     await counters.flush()
     assert (await read_counters(store.inner))[DONE].requests == 2
     assert store.calls == 2
+
+
+async def test_counts_that_may_not_wait_are_written_after_each_request() -> None:
+    store = MemoryStore()
+    counters = Counters(store, ManualClock(), lambda: "e", flush_s=0)
+    for number in range(1, 4):
+        counters.add(request())
+        await counters.settle()
+        assert (await read_counters(store))[DONE].requests == number

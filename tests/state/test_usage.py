@@ -219,3 +219,11 @@ async def test_what_could_not_be_confirmed_for_hours_is_said_to_be_dropped() -> 
     await here.ledger.settle()
     assert [(line["message"], line["requests"]) for line in here.lines] == [("usage dropped", 1)]
     assert here.ledger.unflushed == Amounts()
+
+
+async def test_rows_that_may_not_wait_are_written_after_each_request() -> None:
+    here = Setting(flush_s=0)
+    for number in range(1, 4):
+        here.ledger.add(record())
+        await here.ledger.settle()
+        assert sum(row.amounts.requests for row in await here.rows()) == number

@@ -138,12 +138,12 @@ def _lasting(environment: Mapping[str, str], settings: Settings, clock: Clock, e
         _endpoints(registry, environment, transport, aws, clock),
         store,
         _health(store, clock, settings, emit),
-        Counters(store, clock, lambda: uuid4().hex) if store else None,
+        Counters(store, clock, lambda: uuid4().hex, flush_s=settings.flush_s) if store else None,
         Rota(SystemRandom()),
         MediaFetcher(),
         Known(KeyReader(store, clock, SystemRandom()) if store else None, transport.simple, clock, emit),
         lru_cache(partial(_gates, store, clock, partial(emit_limit_event, emit, settings.function, clock))) if store else None,
-        Ledger(store, clock, lambda: uuid4().hex, emit) if store else None,
+        Ledger(store, clock, lambda: uuid4().hex, emit, flush_s=settings.flush_s) if store else None,
     )
 
 
@@ -302,6 +302,7 @@ def _health(store: GuardedStore | None, clock: Clock, settings: Settings, emit: 
         name=uuid4().hex[:12],
         degraded=lambda: store is not None and store.degraded,
         notify=partial(emit_move, emit, settings.function, clock),
+        flush_s=settings.flush_s,
     )
 
 

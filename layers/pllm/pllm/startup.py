@@ -30,11 +30,13 @@ _COMPILED = b'{"pllm_config"'
 
 # The start does not hang on a table that is down: the deployed configuration serves meanwhile.
 _TABLE_S = 1.5
+_LONGEST_S = 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the function's environment says. Every variable is described in docs/environment.md."""
+    """What the function's environment says. Every variable is described in docs/environment.md. `flush_s`: how long counts
+    of requests may wait in an environment for others to be written with."""
 
     config: str = PACKAGED_CONFIG
     catalogue: str | None = None
@@ -43,9 +45,11 @@ class Settings:
     dynamodb_endpoint: str | None = None
     region: str = "us-east-1"
     function: str = "gateway"
+    flush_s: float = 10.0
 
     @staticmethod
     def of(environment: Mapping[str, str]) -> "Settings":
+        """Raises GatewayError."""
         return Settings(
             config=environment.get("PLLM_CONFIG") or PACKAGED_CONFIG,
             catalogue=environment.get("PLLM_CATALOGUE") or None,
@@ -54,6 +58,7 @@ class Settings:
             dynamodb_endpoint=environment.get("PLLM_DYNAMODB_ENDPOINT") or None,
             region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1",
             function=environment.get("AWS_LAMBDA_FUNCTION_NAME") or "gateway",
+            flush_s=_seconds(environment, "PLLM_FLUSH_SECONDS", 10.0),
         )
 
 
@@ -183,6 +188,18 @@ def _text(data: bytes, name: str) -> str:
     except UnicodeDecodeError as error:
         why = f"not UTF-8 text: byte 0x{error.object[error.start]:02x} at position {error.start}"
         raise GatewayError(ErrorKind.UNAVAILABLE, f"The configuration {name} could not be read: {why}.") from None
+
+
+def _seconds(environment: Mapping[str, str], name: str, default: float) -> float:
+    """Raises GatewayError for what is no length of time: a setting that was misspelt must not look as if it held."""
+    text = environment.get(name) or str(default)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= _LONGEST_S:
+        raise GatewayError(ErrorKind.UNAVAILABLE, f"{name}={text!r}: expected seconds, 0 to {_LONGEST_S}.")
+    return value
 
 
 def _endpoint(region: str) -> str:

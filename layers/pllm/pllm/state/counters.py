@@ -14,17 +14,19 @@ from pllm.core.record import RequestRecord
 from pllm.state.store import StateError, Store, Update
 
 SHARDS = 8
-_FLUSH_S = 10.0
+FLUSH_S = 10.0
 _FLUSH_SERIES = 25
 
 
 class Counters:
-    """One an environment. `new_id` names the environment at its first write: it always writes to the same shard."""
+    """One an environment. `new_id` names the environment at its first write: it always writes to the same shard. `flush_s`:
+    how long counts wait for others to be written with."""
 
-    def __init__(self, store: Store, clock: Clock, new_id: Callable[[], str]) -> None:
+    def __init__(self, store: Store, clock: Clock, new_id: Callable[[], str], *, flush_s: float = FLUSH_S) -> None:
         self._store = store
         self._clock = clock
         self._new_id = new_id
+        self._flush_s = flush_s
         self._shard: str | None = None
         self._pending: dict[Series, Tally] = {}
         self._flushed_s = clock.wall_s()
@@ -41,7 +43,7 @@ class Counters:
 
     async def settle(self) -> None:
         """At the end of each invocation, after the last byte: writes when it is time to. Never raises."""
-        waited = not 0 <= self._clock.wall_s() - self._flushed_s < _FLUSH_S
+        waited = not 0 <= self._clock.wall_s() - self._flushed_s < self._flush_s
         if self._pending and (waited or len(self._pending) > _FLUSH_SERIES):
             await self.flush()
 

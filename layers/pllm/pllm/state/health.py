@@ -28,7 +28,7 @@ from pllm.state.store import Applied, StateError, Store
 _FRESH_S = 5.0
 _STALE_S = 60.0
 _COLD_WAIT_S = 0.25
-_FLUSH_S = 10.0
+FLUSH_S = 10.0
 _FLUSH_ROWS = 25
 _WORTH_TELLING_MINUTES = 10
 
@@ -59,8 +59,10 @@ class Health:
         group: str = "main",
         degraded: Callable[[], bool] = lambda: False,
         notify: Notify = lambda deployment, move, breaker: None,
+        flush_s: float = FLUSH_S,
     ) -> None:
         self._store = store
+        self._flush_s = flush_s
         self._clock = clock
         self._random = random
         self._policy = policy
@@ -147,7 +149,7 @@ class Health:
             if asked.move is not Move.TRIP or asked.until_ms > self._now_ms():
                 await self._tell(deployment, asked)
         due = self._clock.wall_s() - self._flushed_s
-        if self._pending and (not 0 <= due < _FLUSH_S or len(self._pending) > _FLUSH_ROWS or self._failure_seen):
+        if self._pending and (not 0 <= due < self._flush_s or len(self._pending) > _FLUSH_ROWS or self._failure_seen):
             await self.flush()
 
     async def flush(self) -> None:

@@ -17,7 +17,7 @@ from pllm.core.usage_keys import KEPT_S, floor_s, row_key, shard_of, utc
 from pllm.core.usage_rows import Account, Amounts, account_of, amounts_of, attributes, total
 from pllm.state.store import Absent, AnyOf, Compare, StateError, Store, Update
 
-_FLUSH_S = 10.0
+FLUSH_S = 10.0
 _FLUSH_ROWS = 25
 _MOST_ROWS = 2_000
 # What is told later than this is counted in the minute of the telling: the roll-up does not look at its own any more.
@@ -41,14 +41,25 @@ class _Batch:
 
 class Ledger:
     """One an environment. `new_id` names the environment at its first write, not before: environments that are restored
-    from one snapshot must not share a name. `exact`: rows are written after each request."""
+    from one snapshot must not share a name. `exact`: rows are written after each request, otherwise `flush_s` after
+    the last ones."""
 
-    def __init__(self, store: Store, clock: Clock, new_id: Callable[[], str], tell: Tell, *, exact: bool = False) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        new_id: Callable[[], str],
+        tell: Tell,
+        *,
+        exact: bool = False,
+        flush_s: float = FLUSH_S,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._new_id = new_id
         self._tell = tell
         self._exact = exact
+        self._flush_s = flush_s
         self._name = ""
         self._numbers = 0
         self._pending: dict[_Key, Amounts] = {}
@@ -102,7 +113,7 @@ class Ledger:
             return False
         now_s = self._clock.wall_s()
         # A clock that was set back must not stop the flushing.
-        waited = not self._flushed_s <= now_s < self._flushed_s + _FLUSH_S
+        waited = not self._flushed_s <= now_s < self._flushed_s + self._flush_s
         return self._exact or waited or self._failure_seen or len(self._pending) > _FLUSH_ROWS
 
     def _mind_what_is_late(self) -> None:

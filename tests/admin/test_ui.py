@@ -157,7 +157,7 @@ def test_no_file_makes_code_or_markup_of_text_or_keeps_anything(name: str) -> No
         r"\.innerHTML|\.outerHTML|insertAdjacentHTML|document\.write|DOMParser|createContextualFragment|setHTML|srcdoc",
         r"\beval\(|new Function|setTimeout\(\s*[\"'`]|javascript:",
         r"localStorage|sessionStorage|indexedDB|document\.cookie|caches\.|serviceWorker",
-        r"setAttribute\(\s*[\"']style|[{,]\s*style:(?! \"(?:long|currency)\")|\sstyle=|<style|\son\w+=\"",
+        r"setAttribute\(\s*[\"']style|[{,]\s*style:(?! \"(?:narrow|currency)\")|\sstyle=|<style|\son\w+=\"",
         r"@import",
     )
     for pattern in forbidden:

@@ -21,7 +21,9 @@ import { frame } from "./shell.js";
 
 const PAGES = [
   { name: "overview", title: "Overview" },
+  { name: "models", title: "Models" },
   { name: "keys", title: "Keys" },
+  { name: "chat", title: "Chat" },
 ];
 
 const app = document.getElementById("app");

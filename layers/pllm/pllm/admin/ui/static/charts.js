@@ -3,22 +3,23 @@
 import { table } from "./components.js";
 import { h, replace, svg } from "./dom.js";
 
-const PAD = { top: 10, right: 8, bottom: 24, left: 8 };
-const LABEL_WIDTH_PX = 68;
+const PAD = { top: 10, right: 8, bottom: 24, left: 0 };
+const LABEL_WIDTH_PX = 56;
 
 /**
  * A time series that keeps its place: -> { node, show(points) }. points: [{ at: epoch ms, values: { key: number | null } }],
  * in the order of time and evenly apart; null is a gap. series: [{ key, label, tone: 1 | 2 | 3 | 4 | "bad" }].
- * kind: "bars" (stacked) or "lines". format: a value as text; time: an instant as text, `axis` the short form.
+ * kind: "bars" (stacked) or "lines". format: a value as text, time: an instant as text; `tick` and `axis` are short forms of
+ * them for the axes.
  */
-export function timeSeries({ title, series, format, time, axis = time, kind = "bars", height = 190, none = "Nothing in this time" }) {
+export function timeSeries({ title, series, format, tick = format, time, axis = time, kind = "bars", height = 190, none = "Nothing in this time" }) {
   const picture = h("div", { class: "chart-picture" });
   const tip = h("div", { class: "chart-tip", "aria-hidden": "true", hidden: true });
   const numbers = h("div", null);
   const legend = h("ul", { class: "chart-legend" }, series.map((one) => h("li", null, swatch(one), one.label)));
   const details = h("details", { class: "chart-data" }, h("summary", null, "Numbers"), numbers);
   const node = h("figure", { class: "chart" }, legend, h("div", { class: "chart-stage" }, picture, tip), details);
-  const chart = { title, series, format, time, axis, kind, height, none };
+  const chart = { title, series, format, tick, time, axis, kind, height, none };
   let points = [];
   let width = 0;
 
@@ -51,7 +52,7 @@ export function timeSeries({ title, series, format, time, axis = time, kind = "b
 }
 
 function drawing(chart, points, width, hovered) {
-  const { series, kind, height, format, axis } = chart;
+  const { series, kind, height, tick: short, axis } = chart;
   const totals = points.map((point) => series.map((one) => point.values[one.key] ?? 0));
   const highest = Math.max(0, ...totals.map((values) => (kind === "bars" ? values.reduce((sum, value) => sum + value, 0) : Math.max(0, ...values))));
   const seen = points.some((point) => series.some((one) => point.values[one.key] !== null && point.values[one.key] !== undefined && (kind === "lines" || point.values[one.key] > 0)));
@@ -65,7 +66,7 @@ function drawing(chart, points, width, hovered) {
   };
   const grid = ticks.map((tick) => [
     svg("line", { class: tick === 0 ? "chart-base" : "chart-grid", x1: PAD.left + LABEL_WIDTH_PX, x2: width - PAD.right, y1: place.y(tick), y2: place.y(tick) }),
-    svg("text", { class: "chart-label", x: PAD.left + LABEL_WIDTH_PX - 8, y: place.y(tick) + 4, "text-anchor": "end" }, seen || tick === 0 ? format(tick) : ""),
+    svg("text", { class: "chart-label", x: PAD.left + LABEL_WIDTH_PX - 8, y: place.y(tick) + 4, "text-anchor": "end" }, seen || tick === 0 ? short(tick) : ""),
   ]);
   const every = Math.max(1, Math.ceil(points.length / Math.max(2, Math.floor(inner.width / 90))));
   const times = points.map((point, index) => (points.length - 1 - index) % every === 0 && svg("text", { class: "chart-label", x: Math.min(place.x(index), width - PAD.right - 18), y: height - 6, "text-anchor": "middle" }, axis(point.at)));

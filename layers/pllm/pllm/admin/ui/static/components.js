@@ -47,13 +47,14 @@ export function stats(...tiles) {
 
 /**
  * A table in a region of its own, which scrolls if it must; on a phone each row becomes a card.
- * columns: [{ label, cell: (row) => text or node, align: "end", header: true for the column that names the row, hideLabel }].
+ * columns: [{ label, cell: (row) => text or node, align: "end", class, header: true for the column that names
+ * the row, hideLabel }].
  * key: (row) => what tells rows apart. empty: what is shown where there are no rows.
  */
 export function table({ caption, columns, rows, key, empty: none, hideCaption = true }) {
   if (rows.length === 0 && none) return none;
   const head = columns.map((column) =>
-    h("th", { scope: "col", class: column.align === "end" && "end" }, column.hideLabel ? h("span", { class: "visually-hidden" }, column.label) : column.label),
+    h("th", { scope: "col", class: cellClass(column) }, column.hideLabel ? h("span", { class: "visually-hidden" }, column.label) : column.label),
   );
   const body = rows.map((row) => h("tr", { "data-key": key?.(row) }, columns.map((column) => tableCell(column, row))));
   const title = h("caption", { class: hideCaption && "visually-hidden" }, caption);
@@ -61,9 +62,12 @@ export function table({ caption, columns, rows, key, empty: none, hideCaption = 
   return h("div", { class: "table-region", role: "region", "aria-label": caption, tabindex: 0 }, whole);
 }
 
+function cellClass(column) {
+  return [column.align === "end" && "end", column.class].filter(Boolean).join(" ") || null;
+}
+
 function tableCell(column, row) {
-  const classes = [column.align === "end" && "end", column.class].filter(Boolean).join(" ");
-  const attributes = { class: classes || null, "data-label": column.hideLabel ? null : column.label };
+  const attributes = { class: cellClass(column), "data-label": column.hideLabel ? null : column.label };
   return h(column.header ? "th" : "td", { ...attributes, scope: column.header ? "row" : null }, column.cell(row));
 }
 

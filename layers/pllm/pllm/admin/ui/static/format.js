@@ -3,7 +3,7 @@
 const DASH = "–";
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
-const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "long" });
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "always", style: "narrow" });
 const missing = (value) => value === null || value === undefined || Number.isNaN(value);
 
 /** 12,345 */
@@ -29,6 +29,12 @@ export function usd(value) {
   return value.toLocaleString("en-US", { style: "currency", currency: "USD", minimumFractionDigits: places, maximumFractionDigits: places });
 }
 
+/** For axes: $0.005, $1.5, $12K */
+export function usdShort(value) {
+  const options = { style: "currency", currency: "USD", notation: "compact", minimumFractionDigits: 0, maximumSignificantDigits: 3 };
+  return missing(value) ? DASH : value.toLocaleString("en-US", options);
+}
+
 /** 0.42 ms, 840 ms, 1.24 s, 2 min 5 s */
 export function milliseconds(value) {
   if (missing(value)) return DASH;
@@ -47,7 +53,7 @@ export function percent(share) {
 
 const UNITS = [["day", 86_400], ["hour", 3_600], ["minute", 60], ["second", 1]];
 
-/** "3 minutes ago", "in 5 days". `at`: Date, RFC 3339 or epoch milliseconds. */
+/** "3min ago", "in 5d". `at`: Date, RFC 3339 or epoch milliseconds. */
 export function ago(at, now = Date.now()) {
   if (missing(at)) return DASH;
   const seconds = Math.round((new Date(at).getTime() - now) / 1_000);

@@ -289,6 +289,17 @@ def test_beside_a_silent_one_goes_another_healthy_one() -> None:
     assert one.beside() is None
 
 
+def test_one_that_was_to_go_beside_and_did_not_is_the_next_to_be_tried() -> None:
+    one = plan(catalogue(deployments("a/1", "a/2", "a/3")), "a", RoutingPolicy(Strategy.PRIORITY, 0, max_attempts=2))
+    first, beside = one.next(), one.beside()
+    assert first is not None
+    assert beside is not None
+    one.spared(beside)
+    one.failed(first, GatewayError(ErrorKind.UPSTREAM_ERROR, "no"))
+    assert one.next() == beside
+    assert one.next() is None
+
+
 # --- Prompts that are too long, or refused --------------------------------------------------------------------------
 
 

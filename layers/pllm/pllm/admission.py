@@ -4,6 +4,7 @@
 further attempt asks its own deployment's. However the request ends, `close` settles everything once.
 """
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -47,7 +48,8 @@ class Admissions:
 
 
 class Admission:
-    """One request's holds. Not for two tasks at once."""
+    """One request's holds. Not for two tasks at once, but for a second deployment that is entered beside a running attempt;
+    whoever gives up waiting for `enter` holds nothing by it."""
 
     def __init__(self, gates: Gates | None, scopes: tuple[GateLimits, ...], need: Reservation) -> None:
         self._gates = gates
@@ -81,10 +83,6 @@ class Admission:
         self._caller = caller
         return place is None or self._kept(place)
 
-    def has_room_for_more(self, deployment: Deployment) -> bool:
-        """Whether a hedge may go there without asking: only where nothing limits it."""
-        return self._gates is None or not limits_of_deployment(deployment).limited
-
     async def close(self, record: RequestRecord, failure: BaseException | None = None) -> None:
         """Settles with what the record says was used, or, after a `failure` without any answer, with what that may have cost.
         A second time does nothing."""
@@ -93,11 +91,11 @@ class Admission:
         caller, self._caller = self._caller, None
         tickets = [*self._places, *([caller] if caller is not None else [])]
         self._places = []
-        for ticket in tickets:
-            if record.attempts == 0:
-                await self._gates.cancel(ticket)  # nothing was sent to anybody
-            else:
-                await self._gates.settle(ticket, self._spent(record, failure))
+        if record.attempts == 0:  # nothing was sent to anybody
+            await asyncio.gather(*(self._gates.cancel(ticket) for ticket in tickets))
+        else:
+            spent = self._spent(record, failure)
+            await asyncio.gather(*(self._gates.settle(ticket, spent) for ticket in tickets))
 
     def _kept(self, place: Ticket | Denial) -> bool:
         if isinstance(place, Ticket):

@@ -1,7 +1,7 @@
 """A second attempt beside a silent first one: whichever answers first is the answer, the other is cancelled."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from pllm.call import Reply
@@ -24,17 +24,18 @@ class Contender:
 async def race(
     start: Callable[[Step], Contender],
     step: Step,
-    beside: Callable[[], Step | None],
+    beside: Callable[[], Awaitable[Step | None]],
     patience_s: float,
     failed: Callable[[Step, GatewayError], None],
     slower: Callable[[Contender], None],
 ) -> tuple[Contender, Reply]:
-    """The first answer. `beside` names the second attempt when the first was silent for `patience_s`. `failed` is told of an
-    attempt that failed while the other went on, `slower` of one that is cancelled. Raises the last one's GatewayError."""
+    """The first answer. `beside` names the second attempt when the first was silent for `patience_s`; it is cancelled if the
+    first is over before that. `failed` is told of an attempt that failed while the other went on, `slower` of one that is
+    cancelled. Raises the last one's GatewayError."""
     running = [start(step)]
     try:
         await asyncio.wait({running[0].task}, timeout=patience_s)
-        if not running[0].task.done() and (second := beside()) is not None:
+        if not running[0].task.done() and (second := await _unless_over(running[0].task, beside)) is not None:
             running.append(start(second))
         winner, reply = await _first(running, failed)
     except BaseException:
@@ -45,6 +46,16 @@ async def race(
         slower(loser)
         await _cancelled(loser.task)
     return winner, reply
+
+
+async def _unless_over(first: "asyncio.Task[Reply]", beside: Callable[[], Awaitable[Step | None]]) -> Step | None:
+    asking = asyncio.ensure_future(beside())
+    try:
+        await asyncio.wait({first, asking}, return_when=asyncio.FIRST_COMPLETED)
+        return asking.result() if asking.done() else None
+    finally:
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
 
 
 async def _first(running: list[Contender], failed: Callable[[Step, GatewayError], None]) -> tuple[Contender, Reply]:

@@ -120,7 +120,7 @@ class Pipeline:
         probe: Probe | None,
         patience_s: float,
         plan: Plan,
-        beside: Callable[[], Step | None],
+        beside: Callable[[], Awaitable[Step | None]],
         call: Call,
         translation: Translation,
     ) -> Reply:
@@ -178,13 +178,19 @@ class Pipeline:
         return AnswerContext(call.model, int(self.upstreams.clock.wall_s()), f"{self.random.getrandbits(96):024x}")
 
 
-def _beside(plan: Plan, admission: Admission) -> Step | None:
-    """A second attempt goes only where nothing limits it: it could not wait for a gate to be asked."""
+async def _beside(plan: Plan, admission: Admission) -> Step | None:
+    """A second attempt, if its deployment has room. That is asked beside the first one, which may be faster."""
     step = plan.beside()
-    if step is not None and not admission.has_room_for_more(step.deployment):
-        plan.lost(step)
+    if step is None:
         return None
-    return step
+    try:
+        entered = await admission.enter(step.deployment)
+    except asyncio.CancelledError:
+        plan.spared(step)
+        raise
+    if not entered:
+        plan.lost(step)
+    return step if entered else None
 
 
 def _settling(reply: Reply, admission: Admission, record: RequestRecord) -> Reply:

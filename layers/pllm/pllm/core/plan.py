@@ -172,6 +172,13 @@ class Plan:
         del self._stage.tries[step.deployment.id], self._stage.tried[step.deployment.id]
         self._blocked.append((_PROBED_ELSEWHERE_MS, ""))
 
+    def spared(self, step: Step) -> None:
+        """A try beside another that was not made: it may be made yet, and is the next one then."""
+        self._attempts -= 1
+        self._tried.discard(step.deployment.id)
+        del self._stage.tries[step.deployment.id], self._stage.tried[step.deployment.id]
+        self._stage.first.insert(0, step)
+
     def failed(self, step: Step, error: GatewayError) -> None:
         self._failure = error
         self._errors[step.deployment.id] = error

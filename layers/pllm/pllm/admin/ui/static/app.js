@@ -23,6 +23,7 @@ const PAGES = [
   { name: "overview", title: "Overview" },
   { name: "models", title: "Models" },
   { name: "keys", title: "Keys" },
+  { name: "usage", title: "Usage" },
   { name: "chat", title: "Chat" },
 ];
 

@@ -11,14 +11,9 @@ import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.support.traffic import CATALOGUE, Traffic, run
+from tests.support.traffic_admin import services_of
 
 from pllm.admin.app import admin_app
-from pllm.admin.services import AdminServices, Running
-from pllm.core.config.schema import Config
-from pllm.core.principal import MASTER, Principal
-from pllm.core.secret import Secret
-from pllm.state.fleet_reader import FleetReader
-from pllm.state.usage_reader import UsageReader
 
 REQUESTS = 1_000
 Sample = tuple[dict[str, str], float]
@@ -30,20 +25,7 @@ def traffic() -> Traffic:
 
 
 async def told(traffic: Traffic, path: str) -> httpx2.Response:
-    async def master(scope: object) -> Principal:
-        return MASTER
-
-    services = AdminServices(
-        authenticate=master,
-        running=Running(Config(model_list=()), CATALOGUE, "etag", "test"),
-        clock=traffic.clock,
-        new_id=lambda: "r",
-        emit=lambda line: None,
-        scrape_token=Secret("scrape"),
-        fleet=FleetReader(traffic.store, traffic.clock),
-        usage=UsageReader(traffic.store, traffic.clock),
-    )
-    transport = httpx2.ASGITransport(app=admin_app(services))
+    transport = httpx2.ASGITransport(app=admin_app(services_of(traffic)))
     async with httpx2.AsyncClient(transport=transport, base_url="http://admin") as client:
         answer = await client.get(path)
     assert answer.status_code == 200

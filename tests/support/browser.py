@@ -98,7 +98,9 @@ class Watched:
 @contextmanager
 def watched(browser: Browser, base_url: str, *, width: int, height: int, **options: Any) -> Iterator[Watched]:
     """A page in a context of its own: nothing is shared with another. `options`: of the context."""
-    context = browser.new_context(base_url=base_url, viewport={"width": width, "height": height}, **options)
+    context = browser.new_context(
+        base_url=base_url, viewport={"width": width, "height": height}, reduced_motion="reduce", **options
+    )
     context.set_default_timeout(10_000)
     try:
         yield watch(context)

@@ -40,6 +40,11 @@ export function stat({ label, value, detail, tone = "", key = label }) {
   return h("div", { class: `stat ${tone && `stat-${tone}`}`.trim(), "data-key": key }, parts);
 }
 
+/** A number that is shown short, and to the unit when it is pointed at: short(compact(12_345), number(12_345)). */
+export function short(shown, whole) {
+  return h("span", { title: shown === whole ? null : whole }, shown);
+}
+
 /** Tiles of stat(). */
 export function stats(...tiles) {
   return h("dl", { class: "stats" }, tiles);

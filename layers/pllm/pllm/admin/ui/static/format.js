@@ -29,6 +29,11 @@ export function usd(value) {
   return value.toLocaleString("en-US", { style: "currency", currency: "USD", minimumFractionDigits: places, maximumFractionDigits: places });
 }
 
+/** To the micro-dollar: $1,234.560000 */
+export function usdWhole(value) {
+  return missing(value) ? DASH : value.toLocaleString("en-US", { style: "currency", currency: "USD", minimumFractionDigits: 6 });
+}
+
 /** For axes: $0.005, $1.5, $12K */
 export function usdShort(value) {
   const options = { style: "currency", currency: "USD", notation: "compact", minimumFractionDigits: 0, maximumSignificantDigits: 3 };

@@ -1,6 +1,6 @@
 // Models and breakers: who serves each model, how well, and an administrator's word on whom to ask.
 
-import { badge, button, card, empty, field, pageHead, skeleton, table } from "../components.js";
+import { badge, button, card, empty, field, pageHead, short, skeleton, table } from "../components.js";
 import { h, update } from "../dom.js";
 import { ago, clock, compact, dateTime, milliseconds, number, percent, plural } from "../format.js";
 import { live } from "../live.js";
@@ -81,7 +81,7 @@ function columns(change) {
     { label: "p95", align: "end", class: "ms", cell: (one) => milliseconds(one.metrics?.p95_latency_ms) },
     { label: "First token", align: "end", class: "number", cell: (one) => milliseconds(one.metrics?.ttft_ms) },
     { label: "Errors", align: "end", class: "ms", cell: errors },
-    { label: "Requests", align: "end", class: "number", cell: (one) => compact(one.metrics?.total_requests) },
+    { label: "Requests", align: "end", class: "number", cell: (one) => short(compact(one.metrics?.total_requests), number(one.metrics?.total_requests)) },
   ];
   if (change) found.push({ label: "Change", hideLabel: true, align: "end", class: "act", cell: (one) => button("Breaker…", { class: "button button-small", "aria-label": `Change the breaker of ${one.id}`, onclick: () => change(one) }) });
   return found;

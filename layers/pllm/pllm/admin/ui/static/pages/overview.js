@@ -1,9 +1,9 @@
 // Overview: what the gateway does now, and how that came about.
 
 import { barList, timeSeries } from "../charts.js";
-import { badge, card, empty, notice, pageHead, segments, skeleton, stat, stats } from "../components.js";
+import { badge, card, empty, notice, pageHead, segments, short, skeleton, stat, stats } from "../components.js";
 import { h, update } from "../dom.js";
-import { ago, compact, milliseconds, number, percent, plural, usd, usdShort } from "../format.js";
+import { ago, compact, milliseconds, number, percent, plural, usd, usdShort, usdWhole } from "../format.js";
 import { live } from "../live.js";
 import { RANGES, loadUsage } from "./overview_data.js";
 
@@ -78,11 +78,11 @@ function totals(fleet, usage, range) {
   const rate = sums.requests ? sums.errors / sums.requests : null;
   const well = fleet.health.filter((one) => one.is_healthy).length;
   return stats(
-    stat({ label: "Requests", value: compact(sums.requests), detail: `${number(minute)} this minute` }),
+    stat({ label: "Requests", value: short(compact(sums.requests), number(sums.requests)), detail: `${number(minute)} this minute` }),
     stat({ label: "Error rate", value: percent(rate), detail: `${number(sums.errors)} failed or refused`, tone: rate > 0.1 ? "bad" : rate > 0.02 ? "warn" : "" }),
     stat({ label: "Mean latency", value: milliseconds(sums.latency), detail: `last ${range.label}` }),
-    stat({ label: "Tokens", value: compact(sums.prompt + sums.completion), detail: `${compact(sums.prompt)} in, ${compact(sums.completion)} out` }),
-    stat({ label: "Cost", value: usd(sums.cost), detail: sums.unpriced ? `${number(sums.unpriced)} without a price` : `${usd(fleet.total_cost)} in all` }),
+    stat({ label: "Tokens", value: short(compact(sums.prompt + sums.completion), number(sums.prompt + sums.completion)), detail: `${compact(sums.prompt)} in, ${compact(sums.completion)} out` }),
+    stat({ label: "Cost", value: short(usd(sums.cost), usdWhole(sums.cost)), detail: sums.unpriced ? `${number(sums.unpriced)} without a price` : `${usd(fleet.total_cost)} in all` }),
     stat({ label: "Deployments", value: `${well} / ${fleet.registry.total_instances}`, detail: `${plural(fleet.active_users, "active caller")}`, tone: well === fleet.registry.total_instances ? "" : "warn" }),
   );
 }

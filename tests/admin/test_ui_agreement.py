@@ -1,0 +1,58 @@
+"""What /ui shows is what clients saw, to the unit: read out of the pages by a browser, over the table of a known traffic."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from tests.support.browser import browser
+from tests.support.operator import Operator, operator
+from tests.support.served import served
+from tests.support.traffic import CATALOGUE, Traffic, run
+from tests.support.traffic_admin import services_of
+
+from pllm.admin.app import admin_app
+
+pytestmark = [pytest.mark.needs_chromium, pytest.mark.slow]
+
+REQUESTS = 1_000
+
+
+@pytest.fixture(scope="module")
+def traffic() -> Traffic:
+    return asyncio.run(run(REQUESTS))
+
+
+@pytest.fixture(scope="module")
+def reader(traffic: Traffic) -> Iterator[Operator]:
+    """Somebody who reads, at the time at which the traffic ended."""
+
+    @asynccontextmanager
+    async def environment() -> AsyncIterator[Traffic]:
+        yield traffic
+
+    with (
+        served(environment, lambda made: admin_app(services_of(made))) as plane,
+        browser() as opened,
+        operator(opened, plane.url) as somebody,
+    ):
+        somebody.page.clock.set_fixed_time(traffic.clock.wall_s())
+        somebody.log_in("any")
+        yield somebody
+
+
+def test_the_overview_says_what_clients_saw(traffic: Traffic, reader: Operator) -> None:
+    used = traffic.seen.used()
+    assert traffic.seen.numbers["Requests"] == REQUESTS
+    assert reader.tile("Requests") == used["requests"] == sum(traffic.seen.models.values())
+    assert reader.tile("Tokens") == used["prompt_tokens"] + used["completion_tokens"]
+    assert reader.tile("Cost") == used["cost_micro_usd"] / 1_000_000
+    assert (reader.detail("Error rate"), reader.detail("Deployments")) == (used["errors"], len(traffic.seen.callers))
+
+
+def test_the_models_page_says_what_each_deployment_answered(traffic: Traffic, reader: Operator) -> None:
+    reader.open("models")
+    for model, deployments in CATALOGUE.models.items():
+        rows = reader.table(f"Deployments of {model}")
+        shown = {row["Deployment"].splitlines()[0]: int(row["Requests"]) for row in rows}
+        assert shown == {one.id: traffic.seen.used(deployment=one.id)["requests"] for one in deployments}

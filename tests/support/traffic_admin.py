@@ -1,0 +1,30 @@
+"""The control plane over the table that a known traffic left behind."""
+
+from tests.support.traffic import CATALOGUE, Traffic
+
+from pllm.admin.services import AdminServices, Running
+from pllm.control_plane import kept
+from pllm.core.config.schema import Config
+from pllm.core.principal import MASTER, Principal
+from pllm.core.secret import Secret
+from pllm.state.fleet_reader import FleetReader
+from pllm.state.usage_reader import UsageReader
+
+
+def services_of(traffic: Traffic) -> AdminServices:
+    """Everybody who comes is the master; time stands still at the end of the traffic."""
+
+    async def master(scope: object) -> Principal:
+        return MASTER
+
+    return AdminServices(
+        authenticate=master,
+        running=Running(Config(model_list=()), CATALOGUE, "etag", "test"),
+        clock=traffic.clock,
+        new_id=lambda: "r",
+        emit=lambda line: None,
+        kept=kept(traffic.store, traffic.clock, lambda line: None),
+        scrape_token=Secret("scrape"),
+        fleet=FleetReader(traffic.store, traffic.clock),
+        usage=UsageReader(traffic.store, traffic.clock),
+    )

@@ -1,0 +1,202 @@
+"""Every page of /ui in a real browser, against a running gateway with traffic: what is seen, heard, refused and left behind."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+from tests.e2e.ui_world import BAIT, World, world
+from tests.support.browser import SHOTS, browser, violations
+from tests.support.operator import DESKTOP, PAGES, PHONE, Operator, operator
+from tests.support.processes import LOCAL_KEY
+
+pytestmark = [pytest.mark.needs_chromium, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Browser]:
+    with browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, chrome: Browser) -> Iterator[World]:
+    with world(tmp_path_factory.mktemp("ui")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def busy(gateway: World) -> World:
+    """The numbers of its first requests are told: environments do so every ten seconds."""
+    deadline_s = time.monotonic() + 30
+    while gateway.admin("GET", "/v1/admin/models/stats")["total_requests"] < 10:
+        assert time.monotonic() < deadline_s
+        gateway.ask("down")
+    return gateway
+
+
+@pytest.fixture(scope="module")
+def at_desk(busy: World, chrome: Browser) -> Iterator[Operator]:
+    """Logged in, at a wide window; goes from page to page as people do."""
+    with operator(chrome, busy.url, DESKTOP) as somebody:
+        somebody.log_in(LOCAL_KEY)
+        yield somebody
+
+
+@pytest.fixture(scope="module")
+def on_phone(busy: World, chrome: Browser) -> Iterator[Operator]:
+    with operator(chrome, busy.url, PHONE, touch=True) as somebody:
+        somebody.log_in(LOCAL_KEY)
+        yield somebody
+
+
+@pytest.fixture(params=["desktop", "phone"])
+def somebody(request: pytest.FixtureRequest) -> tuple[Operator, int]:
+    """An operator and the width of the window."""
+    fixture, (width, _) = {"desktop": ("at_desk", DESKTOP), "phone": ("on_phone", PHONE)}[request.param]
+    found: Operator = request.getfixturevalue(fixture)
+    return found, width
+
+
+# --- The way in and out ----------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_key_is_refused_with_a_reason(gateway: World, chrome: Browser) -> None:
+    with operator(chrome, gateway.url) as stranger:
+        stranger.come()
+        stranger.watched.shoot(f"login-{DESKTOP[0]}")
+        for colours in ("light", "dark"):
+            stranger.page.emulate_media(color_scheme=colours)
+            assert violations(stranger.page) == [], colours
+        stranger.key_field.fill("sk-wrong")
+        stranger.key_field.press("Enter")
+        expect(stranger.page.get_by_text("This key is not known, has expired, or was revoked.")).to_be_visible()
+        expect(stranger.key_field).to_be_focused()
+        assert violations(stranger.page) == []
+        stranger.watched.forgive("401")
+
+
+def test_the_first_paint_is_written_down(gateway: World, chrome: Browser) -> None:
+    with operator(chrome, gateway.url) as somebody:
+        somebody.come()
+        somebody.page.wait_for_function("() => performance.getEntriesByName('first-contentful-paint').length > 0")
+        paint = somebody.page.evaluate("() => performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        loaded = somebody.page.evaluate(
+            """() => performance.getEntriesByType("resource").concat(performance.getEntriesByType("navigation"))
+                 .reduce((sum, one) => ({files: sum.files + 1, bytes: sum.bytes + one.transferSize}), {files: 0, bytes: 0})"""
+        )
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        (SHOTS / "first-paint.json").write_text(json.dumps({"first_contentful_paint_ms": round(paint, 1), **loaded}) + "\n")
+        assert loaded["bytes"] > 0
+
+
+def test_the_key_is_in_memory_and_nowhere_else(gateway: World, chrome: Browser) -> None:
+    with operator(chrome, gateway.url) as somebody:
+        somebody.log_in(LOCAL_KEY)
+        somebody.open("keys")
+        kept = somebody.page.evaluate("() => [localStorage.length, sessionStorage.length, document.cookie, location.href]")
+        assert kept == [0, 0, "", f"{gateway.url}/ui#/keys"]
+        assert somebody.page.context.cookies() == []
+        assert somebody.page.evaluate("async () => (await indexedDB.databases()).length") == 0
+        assert LOCAL_KEY not in somebody.page.content()
+        somebody.page.reload()
+        expect(somebody.key_field).to_be_visible()
+        expect(somebody.page.get_by_role("navigation")).to_have_count(0)
+
+
+def test_logging_out_leaves_nothing_behind(gateway: World, chrome: Browser) -> None:
+    with operator(chrome, gateway.url) as somebody:
+        somebody.log_in(LOCAL_KEY)
+        somebody.page.get_by_role("button", name="Log out").click()
+        expect(somebody.key_field).to_have_value("")
+        assert BAIT not in somebody.page.content()
+
+
+def test_a_key_without_a_role_is_told_what_it_lacks(gateway: World, chrome: Browser) -> None:
+    user = gateway.admin("POST", "/api/admin/keys", {"name": "user"})
+    with operator(chrome, gateway.url) as somebody:
+        somebody.come()
+        somebody.key_field.fill(user["key"])
+        somebody.key_field.press("Enter")
+        expect(somebody.page.get_by_text("it needs the role admin or viewer")).to_be_visible()
+        somebody.watched.forgive("403")
+
+
+# --- Without a mouse -------------------------------------------------------------------------------------------------
+
+
+def test_the_keyboard_is_enough(gateway: World, chrome: Browser) -> None:
+    with operator(chrome, gateway.url) as somebody:
+        page = somebody.page
+        somebody.come()
+        page.keyboard.type(LOCAL_KEY)
+        page.keyboard.press("Enter")
+        somebody.wait_for("overview")
+        page.evaluate("() => document.activeElement.blur()")
+        page.keyboard.press("Tab")
+        skip = page.get_by_role("link", name="Skip to content")
+        expect(skip).to_be_focused()
+        expect(skip).to_be_in_viewport()
+        page.keyboard.press("Enter")
+        expect(somebody.main).to_be_focused()
+        reach(page, somebody.link("keys"), "Shift+Tab")
+        page.keyboard.press("Enter")
+        somebody.wait_for("keys")
+        create = somebody.main.get_by_role("button", name="New key")
+        reach(page, create, "Tab")
+        page.keyboard.press("Enter")
+        expect(somebody.dialog).to_be_visible()
+        assert page.evaluate("() => document.activeElement.closest('dialog') !== null")
+        assert violations(page) == []
+        page.keyboard.press("Escape")
+        expect(somebody.dialog).to_have_count(0)
+        expect(create).to_be_focused()
+
+
+def reach(page: Page, wanted: Locator, key: str, most: int = 60) -> None:
+    """Presses a key until an element has the focus. What has it meanwhile must be visible."""
+    for _ in range(most):
+        page.keyboard.press(key)
+        if wanted.evaluate("(one) => one === document.activeElement"):
+            return
+        seen = page.evaluate("() => document.activeElement.checkVisibility()")
+        assert seen, page.evaluate("() => document.activeElement.outerHTML.slice(0, 200)")
+    raise AssertionError(f"{most} times {key} did not reach it")
+
+
+# --- Every page ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_whole_and_readable_by_all(somebody: tuple[Operator, int], name: str) -> None:
+    operator, width = somebody
+    operator.open(name)
+    operator.watched.shoot(f"{name}-{width}")
+    assert operator.watched.complaints == []
+    assert operator.main.get_by_role("heading", level=1).count() == 1
+    assert operator.main.get_by_role("alert").all_inner_texts() == []
+    assert overflow(operator.page) == []
+    for colours in ("light", "dark"):
+        operator.page.emulate_media(color_scheme=colours)
+        assert violations(operator.page) == [], colours
+
+
+def overflow(page: Page) -> list[str]:
+    """What makes the page wider than the window: nothing should."""
+    found: list[str] = page.evaluate(
+        """() => document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll("body *")]
+             .filter((one) => one.getBoundingClientRect().right > innerWidth + 1)
+             .map((one) => `${one.localName}.${one.className} ${one.getBoundingClientRect().right}`).slice(0, 10)"""
+    )
+    return found
+
+
+def test_the_navigation_has_every_page(at_desk: Operator) -> None:
+    links = at_desk.page.get_by_role("navigation", name="Pages").get_by_role("link")
+    assert [link.get_attribute("href") for link in links.all()] == [f"#/{name}" for name in PAGES]
+
+
+def test_an_address_that_is_no_page_says_so(at_desk: Operator) -> None:
+    at_desk.page.evaluate("() => { location.hash = '#/nothing' }")
+    expect(at_desk.main.get_by_text("There is no such page")).to_be_visible()

@@ -164,3 +164,35 @@ def test_what_is_no_length_of_time_is_refused_by_the_variables_name(text: str) -
 
 def test_counts_may_be_written_after_each_request() -> None:
     assert Settings.of({"PLLM_FLUSH_SECONDS": "0"}).flush_s == 0
+
+
+async def asked(folder: Path, text: str, **variables: str) -> list[dict[str, Any]]:
+    """The lines of a request that went well and one that did not."""
+    lines: list[dict[str, Any]] = []
+    environment = {"PLLM_CONFIG": written(folder, ONE + text), "PLLM_MASTER_KEY": "k", "OPENAI_API_KEY": "sk", **variables}
+    async with client(gateway(environment, lines.append)) as http:
+        await http.get("/v1/models", headers={"authorization": "Bearer k"})
+        await http.get("/v1/models")
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("level", "written_lines"),
+    [("debug", ["INFO", "WARN"]), ("info", ["INFO", "WARN"]), ("warning", ["WARN"]), ("error", [])],
+)
+async def test_the_log_has_what_is_severe_enough_and_every_metric(tmp_path: Path, level: str, written_lines: list[str]) -> None:
+    lines = await asked(tmp_path, f"logging: {{level: {level}}}\n")
+    assert [line["level"] for line in lines if line.get("message") == "request"] == written_lines
+    assert len([line for line in lines if "_aws" in line]) == 2
+
+
+async def test_metrics_go_under_the_namespace_of_the_deployment(tmp_path: Path) -> None:
+    lines = await asked(tmp_path, "", PLLM_METRICS_NAMESPACE="Staging/LLM")
+    directives = [directive for line in lines if "_aws" in line for directive in line["_aws"]["CloudWatchMetrics"]]
+    assert {directive["Namespace"] for directive in directives} == {"Staging/LLM"}
+    assert len(directives) == 4
+
+
+def test_a_namespace_in_the_configuration_is_answered_with_where_it_belongs(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="MetricsNamespace"):
+        gateway({"PLLM_CONFIG": written(tmp_path, ONE + "telemetry: {namespace: X}\n")}, lambda line: None)

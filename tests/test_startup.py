@@ -21,6 +21,8 @@ from pllm.core.errors import GatewayError
 from pllm.live import LiveGateway
 from pllm.startup import Settings, begin, read_config, variables_of
 from pllm.state.table import DynamoStore
+from pllm.telemetry.emf import NAMESPACE
+from pllm.telemetry.log import Log
 
 KEYS = {"aws_access_key_id": "AKID", "aws_secret_access_key": "secret"}
 BEARER = {"authorization": "Bearer k"}
@@ -131,7 +133,7 @@ async def test_a_change_of_the_configuration_is_no_second_cold_start(
     config.write_text(text("deployed"))
     lines: list[dict[str, Any]] = []
     named = environment | {"PLLM_CONFIG": str(config)}
-    lasting = _lasting(named, Settings.of(named), SystemClock(), lines.append)
+    lasting = _lasting(named, Settings.of(named), SystemClock(), Log(lines.append, NAMESPACE))
     first, second = (application(lasting, read_config(str(config)), named, version) for version in (0, 1))
     for app in (first, second):
         assert await models(app) == ["deployed"]

@@ -23,7 +23,9 @@ Named = tuple[str, tuple[str, ...]]
 """A metric's name and the names of its dimensions."""
 
 GRID = 24
-SEARCH = re.compile(r"""SEARCH\('\{PLLM,([a-z,]+)\} MetricName="(\w+)"', '(\w+)', (\d+)\)""")
+OURS = "<MetricsNamespace>"
+"""The parameter, filled in."""
+SEARCH = re.compile(rf"""SEARCH\('\{{{OURS},([a-z,]+)\}} MetricName="(\w+)"', '(\w+)', (\d+)\)""")
 # Of AWS's own services, from their documentation.
 OTHERS = {
     "AWS/Lambda": {"ConcurrentExecutions", "Throttles", "Errors"},
@@ -57,6 +59,9 @@ def lines(template: Template) -> Iterator[list[Any]]:
 def filtered(template: Template) -> set[Named]:
     """Metrics that CloudWatch makes of log lines."""
     filters = resources(template, "AWS::Logs::MetricFilter").values()
+    assert all(
+        made["MetricNamespace"] == {"Ref": "MetricsNamespace"} for one in filters for made in one["MetricTransformations"]
+    )
     return {(made["MetricName"], ()) for one in filters for made in one["MetricTransformations"]}
 
 
@@ -65,7 +70,7 @@ def shown(template: Template) -> set[Named]:
     found: set[Named] = set()
     for line in lines(template):
         names = [part for part in line if isinstance(part, str)]
-        if names[:1] == ["PLLM"]:
+        if names[:1] == [OURS]:
             found.add((names[1], tuple(names[2::2])))
         elif not names and "SEARCH" in line[0]["expression"]:
             match = SEARCH.fullmatch(line[0]["expression"])
@@ -88,7 +93,7 @@ def test_the_run_has_every_metric_that_there_is_a_source_for(traffic: Traffic) -
 
 def test_metrics_of_aws_go_by_their_names(template: Template) -> None:
     for line in lines(template):
-        if isinstance(line[0], str) and line[0] != "PLLM":
+        if isinstance(line[0], str) and line[0] != OURS:
             assert line[1] in OTHERS[line[0]]
 
 
@@ -119,7 +124,7 @@ def alarmed(template: Template) -> Iterator[tuple[str, Named]]:
     for name, alarm in resources(template, "AWS::CloudWatch::Alarm").items():
         metrics = [one["MetricStat"]["Metric"] for one in alarm.get("Metrics", ()) if "MetricStat" in one] or [alarm]
         for metric in metrics:
-            assert metric["Namespace"] == "PLLM"
+            assert metric["Namespace"] == {"Ref": "MetricsNamespace"}
             yield name, (metric["MetricName"], tuple(one["Name"] for one in metric.get("Dimensions", ())))
 
 

@@ -411,3 +411,27 @@ def test_every_variable_the_template_sets_is_documented(template: Template) -> N
 
 def test_every_parameter_says_what_it_is_for(template: Template) -> None:
     assert [name for name, parameter in template["Parameters"].items() if not parameter.get("Description")] == []
+
+
+def test_a_collector_is_a_layer_of_the_data_plane_alone_and_may_write_to_x_ray(template: Template) -> None:
+    with_one = ["WithCollector", {"Ref": "CollectorLayerArn"}, {"Ref": "AWS::NoValue"}]
+    gateway = properties(template, "GatewayFunction")
+    assert {"Fn::If": with_one} in gateway["Layers"]
+    endpoint = gateway["Environment"]["Variables"]["OTEL_EXPORTER_OTLP_ENDPOINT"]
+    assert endpoint == {"Fn::If": ["WithCollector", "http://localhost:4318", {"Ref": "AWS::NoValue"}]}
+    assert all("WithCollector" not in str(properties(template, name)) for name in ("AdminFunction", "RollupFunction"))
+    conditions = {name: str(template["Conditions"][name]) for name in ("WithTracing", "WithSegments")}
+    assert "WithCollector" in conditions["WithSegments"]
+    assert [
+        role for role in ("GatewayRole", "AdminRole", "RollupRole") if "WithSegments" in str(properties(template, role))
+    ] == ["GatewayRole"]
+    pattern = re.compile(template["Parameters"]["CollectorLayerArn"]["AllowedPattern"])
+    arns = ("", "arn:aws:lambda:eu-west-1:901920570463:layer:aws-otel-collector-arm64-ver-0-117-0:1", "collector")
+    assert [bool(pattern.fullmatch(arn)) for arn in arns] == [True, True, False]
+
+
+def test_the_metrics_namespace_is_one_parameter_for_those_who_write_and_those_who_read(template: Template) -> None:
+    assert template["Globals"]["Function"]["Environment"]["Variables"]["PLLM_METRICS_NAMESPACE"] == {"Ref": "MetricsNamespace"}
+    pattern = re.compile(template["Parameters"]["MetricsNamespace"]["AllowedPattern"])
+    names = ("PLLM", "Staging/LLM", "AWS/Lambda", "a b", "", "x'y")
+    assert [bool(pattern.fullmatch(name)) for name in names] == [True, True, False, False, False, False]

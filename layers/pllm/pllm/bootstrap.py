@@ -62,7 +62,7 @@ from pllm.state.usage import Ledger
 from pllm.state.usage_reader import UsageReader
 from pllm.telemetry.breaker_line import emit_move
 from pllm.telemetry.limit_line import emit_limit_event
-from pllm.telemetry.log import Emit, emit_to_stdout
+from pllm.telemetry.log import Emit, Log, emit_to_stdout
 from pllm.telemetry.tracing import COLLECTOR_VARIABLES, Tracing
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Lasting:
     environment: Mapping[str, str]
     settings: Settings
     clock: Clock
-    emit: Emit
+    emit: Log
     registry: Registry
     models: ModelCatalogue
     transport: AiohttpTransport
@@ -114,15 +114,16 @@ def gateway(
     that cannot know its keys must not come up half."""
     settings = Settings.of(environment)
     start = begin(environment, settings, clock)
-    lasting = _lasting(environment, settings, clock, emit)
+    lasting = _lasting(environment, settings, clock, Log(emit, settings.namespace))
     if lasting.store is None:
         return application(lasting, start.deployed, start.variables, 0)
     outside = Outside(environment, settings, clock, lasting.transport.simple, lasting.aws)
     make = partial(application, lasting)
-    return LiveGateway(Parts(start.deployed, make, outside.variables, lasting.store, clock, emit), start.variables, start.first)
+    parts = Parts(start.deployed, make, outside.variables, lasting.store, clock, lasting.emit)
+    return LiveGateway(parts, start.variables, start.first)
 
 
-def _lasting(environment: Mapping[str, str], settings: Settings, clock: Clock, emit: Emit) -> Lasting:
+def _lasting(environment: Mapping[str, str], settings: Settings, clock: Clock, emit: Log) -> Lasting:
     registry, transport = Registry(), AiohttpTransport(clock)
     aws = AwsCredentialSource(environment, clock, transport.simple)
     store = _store(settings, clock)
@@ -151,6 +152,7 @@ def application(lasting: Lasting, compiled: CompiledConfig, variables: Mapping[s
     """The gateway of one configuration; `version` is the table's number for it, 0 for the deployed one. Raises ConfigError."""
     clock, emit = lasting.clock, lasting.emit
     resolved = resolve(compiled.config, variables.get, compiled.source)
+    emit.adopt(resolved.config.logging.level)
     today = time.strftime("%Y-%m-%d", time.gmtime(clock.wall_s()))
     profile_of = partial(lasting.models.profile_of, today=today)
     built = build(resolved.config, lasting.registry, variables, profile_of)
@@ -251,14 +253,16 @@ def admin(environment: Mapping[str, str] = os.environ, emit: Emit = emit_to_stdo
     """The control plane. Raises as `gateway` does."""
     from pllm.control_plane import control_plane  # FastAPI and what it needs: not for the data plane's cold start
 
-    return control_plane(environment, read_models(Settings.of(environment).catalogue), SystemClock(), emit)
+    settings = Settings.of(environment)
+    return control_plane(environment, read_models(settings.catalogue), SystemClock(), Log(emit, settings.namespace))
 
 
 def rollup(environment: Mapping[str, str] = os.environ, emit: Emit = emit_to_stdout) -> "Handler":
     """The scheduled function. Raises RuntimeError where there is no table."""
     from pllm.rollup import handler  # for its function alone
 
-    return handler(environment, SystemClock(), emit, probe_outfit(environment, emit))
+    log = Log(emit, Settings.of(environment).namespace)
+    return handler(environment, SystemClock(), log, probe_outfit(environment, log))
 
 
 def probe_outfit(environment: Mapping[str, str], emit: Emit) -> "Outfit":

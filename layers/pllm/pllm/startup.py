@@ -21,6 +21,7 @@ from pllm.providers.transport import AiohttpTransport
 from pllm.state.config_version import read_body, read_pointer
 from pllm.state.signed_reads import SignedReads
 from pllm.state.store import StateError
+from pllm.telemetry.emf import NAMESPACE
 
 PACKAGED_CONFIG = "/opt/config/config.json"
 """Where the config layer puts the compiled configuration."""
@@ -46,6 +47,7 @@ class Settings:
     region: str = "us-east-1"
     function: str = "gateway"
     flush_s: float = 10.0
+    namespace: str = NAMESPACE
 
     @staticmethod
     def of(environment: Mapping[str, str]) -> "Settings":
@@ -59,6 +61,7 @@ class Settings:
             region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1",
             function=environment.get("AWS_LAMBDA_FUNCTION_NAME") or "gateway",
             flush_s=_seconds(environment, "PLLM_FLUSH_SECONDS", 10.0),
+            namespace=environment.get("PLLM_METRICS_NAMESPACE") or NAMESPACE,
         )
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from pllm.core.config.policies import Logging
+from pllm.core.config.policies import Logging, Telemetry
 from pllm.core.config.schema import Config, ModelEntry, Params, Router
 from pllm.core.config.section import Section
 from pllm.core.config.suggest import did_you_mean, suggest_key
@@ -19,6 +19,11 @@ from pllm.core.config.suggest import did_you_mean, suggest_key
             "firehose_stream",
             Logging,
             "rows are exported by the template: deploy with RequestExport=on, and leave the key out",
+        ),
+        (
+            "namespace",
+            Telemetry,
+            "the namespace of metrics is the template's: deploy with MetricsNamespace=..., and leave the key out",
         ),
         ("redis", Config, "state lives in the DynamoDB table of the template: leave the section out"),
         ("rpm", Params, "it belongs under model_list[]"),

@@ -13,6 +13,7 @@ from pllm.core.errors import ErrorKind
 from pllm.core.record import RequestRecord
 
 NAMESPACE = "PLLM"
+"""What lines are made under; `telemetry.log.Log` puts a deployment's own in its place."""
 
 _BY_MODEL = {
     "Requests": "Count",

@@ -151,14 +151,17 @@ class Auth(Section):
 class Logging(Section):
     """The log. It never holds a prompt, an answer or a credential."""
 
-    level: Annotated[Annotated[Level, one_of(get_args(Level), {"warn": "warning"})], "Least severe line written."] = "info"
+    level: Annotated[
+        Annotated[Level, one_of(get_args(Level), {"warn": "warning"})],
+        "Least severe line that the data plane writes; metrics always are. `warning` leaves out requests that went well, and "
+        "with them rows of the saved queries and of the export to S3; `debug` is as `info`.",
+    ] = "info"
 
 
 @section
 class Telemetry(Section):
-    """Metrics and traces."""
+    """Traces: docs/tracing.md."""
 
-    namespace: Annotated[Name, "CloudWatch namespace."] = "PLLM"
     propagate: Annotated[Flag, "Whether providers are sent the client's `traceparent`, a new span id in it."] = True
     otlp_endpoint: Annotated[
         Url | None,

@@ -180,7 +180,7 @@ class Config(Section):
     cache: Annotated[Cache, "Answers kept."] = field(default_factory=Cache)
     auth: Annotated[Auth, "Who may call."] = field(default_factory=Auth)
     logging: Annotated[Logging, "The log."] = field(default_factory=Logging)
-    telemetry: Annotated[Telemetry, "Metrics and traces."] = field(default_factory=Telemetry)
+    telemetry: Annotated[Telemetry, "Traces."] = field(default_factory=Telemetry)
     guardrails: Annotated[tuple[Guardrail, ...], "Checks of what goes in and comes out."] = ()
     usage: Annotated[
         Annotated[UsageMode, one_of(get_args(UsageMode))],

@@ -50,6 +50,7 @@ _FOREIGN = {
     "enable_failover": "leave the key out; fallbacks are listed under 'fallbacks'",
     "health_check_interval": "deployments are probed by schedule: leave the key out",
     "supports_streaming": "every model streams: leave the key out",
+    "namespace": "the namespace of metrics is the template's: deploy with MetricsNamespace=..., and leave the key out",
     "firehose_stream": "rows are exported by the template: deploy with RequestExport=on, and leave the key out",
 }
 

@@ -4,6 +4,7 @@ llmock is somebody else's mock provider. It breaks on demand, and gives a verdic
 coped: whether it waited as long as it was asked to, backed off, stopped in time, and noticed that a stream was cut.
 """
 
+import io
 import itertools
 import subprocess
 import sys
@@ -19,6 +20,8 @@ import openai
 import pytest
 from tests.runtime.support.emulator import free_port
 from tests.support.processes import LOCAL_KEY, Running, pllm_local
+
+from pllm.cli_probe import probe
 
 _TRIES = 3
 _IDLE_S = 1
@@ -264,4 +267,30 @@ def test_a_models_broken_tool_call_is_the_clients_to_judge(
     for chunk in clients[0].chat.completions.create(model=model, messages=messages, tools=TOOLS, stream=True):
         calls += [call.function for choice in chunk.choices for call in choice.delta.tool_calls or ()]
     assert ("".join(call.name or "" for call in calls), "".join(call.arguments or "" for call in calls)) == said
+    assert len(llmock.seen()) == 1
+
+
+def test_health_probes_find_it_there_and_find_it_failing(llmock: Llmock, tmp_path: Path) -> None:
+    """As `pllm probe` asks: the list for nothing, one token where that is paid for, and each of them once."""
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        f"model_list: [{{model_name: m, params: {{model: openai/gpt-4o, api_base: '{llmock.url}/v1', api_key: sk-1}}}}]\n"
+    )
+
+    def probed(*paid: str) -> tuple[int, str]:
+        out = io.StringIO()
+        return probe(str(config), paid, environment={}, out=out), out.getvalue().split()[0]
+
+    llmock.will({"type": "reply", "text": "pong"})
+    assert probed() == (0, "ok")
+    assert [(one["method"], one["path"]) for one in llmock.seen()] == [("GET", "/v1/models")]
+    llmock.will({"type": "reply", "text": "pong"})
+    assert probed("openai") == (0, "ok")
+    assert [(one["method"], one["path"]) for one in llmock.seen()] == [("POST", "/v1/chat/completions")]
+    llmock.will({"type": "fail", "status": 500, "times": 5})
+    assert probed("openai") == (1, "failed")
+    assert len(llmock.seen()) == 1
+    assert llmock.findings() == ["gave_up"]  # a probe is made once
+    llmock.will({"type": "fail", "status": 429, "retry_after": 60, "times": 5})
+    assert probed("openai") == (1, "failed")
     assert len(llmock.seen()) == 1

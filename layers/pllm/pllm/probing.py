@@ -24,7 +24,7 @@ from pllm.core.jsontext import JsonObject
 from pllm.core.probing import Due, Evidence, Reason, due, failure_of
 from pllm.core.record import RequestRecord
 from pllm.core.routing import Catalogue
-from pllm.providers.base import Checkup, HttpRequest, ProviderRow, Timeouts
+from pllm.providers.base import LISTING, Checkup, HttpRequest, ProviderRow, Timeouts
 from pllm.state.counters import Counters
 from pllm.state.fleet_reader import FleetReader
 from pllm.state.health import Observation
@@ -117,8 +117,8 @@ class Prober:
                 continue
             if deployment.profile.mode == "chat" and _named(row, self.settings.paid):
                 yield deployment, Evidence.MODEL
-            elif row.checkup is not None and (row.checkup.path or _counts(deployment)):
-                yield deployment, _shown(deployment, row, row.checkup)
+            elif (checkup := _checkup(deployment, row)) is not None:
+                yield deployment, checkup.proves
 
     def _warn_of_nobody(self) -> None:
         rows = [endpoint.row for endpoint in self.upstreams.endpoints.values()]
@@ -215,7 +215,7 @@ class Prober:
 
     async def _free_call(self, deployment: Deployment) -> HttpRequest:
         endpoint = self.upstreams.endpoints[deployment.provider]
-        checkup, dialect = endpoint.row.checkup, first_dialect(deployment)
+        checkup, dialect = _checkup(deployment, endpoint.row), first_dialect(deployment)
         assert checkup is not None  # it would not be a candidate
         if checkup.path:
             path = checkup.path.format(model=quote(deployment.model, safe=""))
@@ -231,15 +231,14 @@ class Prober:
         return int(self.upstreams.clock.wall_s() * 1000)
 
 
-def _counts(deployment: Deployment) -> bool:
-    return isinstance(upstream_wire(first_dialect(deployment)), CountingWire)
+def _checkup(deployment: Deployment, row: ProviderRow) -> Checkup | None:
+    """How it may be asked without paying. What stands at an address of the operator's own has a list at most, and may ask
+    for no credential there, or not for this one."""
+    checkup = row.checkup
+    if checkup is None or (not checkup.path and not isinstance(upstream_wire(first_dialect(deployment)), CountingWire)):
+        return None
+    return LISTING if deployment.api_base is not None and row.base_url is not None else checkup
 
 
 def _named(row: ProviderRow, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for name in (row.name, *row.synonyms) for pattern in patterns)
-
-
-def _shown(deployment: Deployment, row: ProviderRow, checkup: Checkup) -> Evidence:
-    """What stands at an address of the operator's own may ask for no credential, or not for this one."""
-    elsewhere = deployment.api_base is not None and row.base_url is not None
-    return Evidence.REACHABLE if elsewhere else checkup.proves

@@ -86,8 +86,8 @@ class Checkup:
     proves: Evidence = Evidence.CREDENTIAL
 
 
-# Many servers show their list of models to anybody, and few have no list.
-_LIST = Checkup("models", Evidence.REACHABLE)
+LISTING = Checkup("models", Evidence.REACHABLE)
+"""Of a server that is not known: few have no list of models, and many show it to anybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,4 +113,4 @@ class ProviderRow:
     quirks: Quirks = field(default_factory=Quirks)
     env_headers: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
-    checkup: Checkup | None = _LIST
+    checkup: Checkup | None = LISTING

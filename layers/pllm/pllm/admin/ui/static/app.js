@@ -24,6 +24,7 @@ const PAGES = [
   { name: "models", title: "Models" },
   { name: "keys", title: "Keys" },
   { name: "usage", title: "Usage" },
+  { name: "routes", title: "Routes" },
   { name: "chat", title: "Chat" },
 ];
 

@@ -151,10 +151,9 @@ function swatch(one) {
 
 /**
  * Shares as bars under their names: items: [{ label, value, text, detail }]; `text` is the value as people read it. The
- * longest bar is the largest value. For update(): it has no state.
+ * longest bar is the largest value, or what `most` says. For update(): it has no state.
  */
-export function barList({ label, items, tone = 1 }) {
-  const most = Math.max(...items.map((item) => item.value), 0) || 1;
+export function barList({ label, items, tone = 1, most = Math.max(...items.map((item) => item.value), 0) || 1 }) {
   const rows = items.map((item) =>
     h(
       "li",

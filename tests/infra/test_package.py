@@ -166,12 +166,17 @@ print(json.dumps({
 
 
 @pytest.mark.slow
-def test_a_configuration_from_elsewhere_may_be_yaml(built: Path, template: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("function", ["GatewayFunction", "AdminFunction", "RollupFunction"])
+def test_a_configuration_from_elsewhere_may_be_yaml(
+    function: str, built: Path, template: dict[str, Any], tmp_path: Path
+) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("model_list: [{model_name: fast, params: {model: openai/gpt-4.1, api_key: none}}]\n", "utf-8")
-    folders = [*layers_of(template, "GatewayFunction", elsewhere=True), "GatewayFunction"]
-    program = "import handler; print(callable(handler.handler))"
-    assert run_isolated(built, folders, program, PLLM_CONFIG=str(config)).splitlines()[-1] == "True"
+    folders = [*layers_of(template, function, elsewhere=True), function]
+    program = (
+        "import os; from pllm.startup import read_config; print(len(read_config(os.environ['PLLM_CONFIG']).config.model_list))"
+    )
+    assert run_isolated(built, folders, program, PLLM_CONFIG=str(config)) == "1\n"
 
 
 @pytest.mark.slow

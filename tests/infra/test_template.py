@@ -1,74 +1,30 @@
-"""infra/template.yaml: what is deployed, who may do what, and what outlives the stack."""
+"""infra/template.yaml: what is deployed, how it is reached, and what outlives the stack."""
 
 import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
+from tests.support.stack import Template, events, properties
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "infra" / "template.yaml"
-Template = dict[str, Any]
 
 SERVING = ("GatewayFunction", "AdminFunction")
 FUNCTIONS = (*SERVING, "RollupFunction")
 SERVING_ROLES = ("GatewayRole", "AdminRole")
 # The longest that API Gateway waits for an answer that is not streamed.
 BUFFERED_TIMEOUT_S = 29
-READING = {"dynamodb:GetItem", "dynamodb:Query"}
 
 
 def complaints(text: str) -> list[str]:
     return [str(match) for match in lint(text, config=ManualArgs(regions=["us-east-1", "eu-central-1"]))]
-
-
-def properties(template: Template, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = template["Resources"][name]["Properties"]
-    return found
-
-
-def events(template: Template, function: str) -> dict[str, dict[str, Any]]:
-    return {name: event["Properties"] for name, event in properties(template, function)["Events"].items()}
-
-
-def roles(template: Template) -> list[str]:
-    return [name for name, resource in template["Resources"].items() if resource["Type"] == "AWS::IAM::Role"]
-
-
-def taken_by(template: Template, role: str) -> str:
-    """The service that acts in the role."""
-    [trust] = properties(template, role)["AssumeRolePolicyDocument"]["Statement"]
-    return str(trust["Principal"]["Service"])
-
-
-def statements(template: Template, role: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Policy name and statement, of conditional policies as well."""
-    for policy in properties(template, role)["Policies"]:
-        chosen = policy["Fn::If"][1] if "Fn::If" in policy else policy
-        for statement in chosen["PolicyDocument"]["Statement"]:
-            for branch in branches(statement):
-                yield chosen["PolicyName"], branch
-
-
-def branches(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What an element of a list may become."""
-    if "Fn::If" in value:
-        _, *choices = value["Fn::If"]
-        for choice in choices:
-            yield from branches(choice)
-    elif value != {"Ref": "AWS::NoValue"}:
-        yield value
-
-
-def as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 def test_the_linter_has_nothing_to_say() -> None:
@@ -154,146 +110,6 @@ def test_health_probes_run_only_where_they_are_switched_on(template: Template) -
     assert conditions["WithProbes"] == {"Fn::Equals": [{"Ref": "HealthProbes"}, "on"]}
     assert conditions["ProbesOnBedrock"] == {"Fn::And": [{"Condition": "WithProbes"}, {"Condition": "WithBedrock"}]}
     assert conditions["ProbesByConfigElsewhere"] == {"Fn::And": [{"Condition": "WithProbes"}, {"Condition": "ConfigElsewhere"}]}
-
-
-def test_what_only_health_probes_need_the_roll_up_may_only_with_them(template: Template) -> None:
-    switched = {
-        policy["Fn::If"][1]["PolicyName"]: policy["Fn::If"][0]
-        for policy in properties(template, "RollupRole")["Policies"]
-        if "Fn::If" in policy
-    }
-    assert switched == {
-        "probes": "WithProbes",
-        "bedrock": "ProbesOnBedrock",
-        "config": "ProbesByConfigElsewhere",
-        "tracing": "WithTracing",
-    }
-    pointer, health, secret = (one for policy, one in statements(template, "RollupRole") if policy == "probes")
-    assert pointer["Action"] == "dynamodb:GetItem"
-    assert pointer["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["C"]}}
-    assert health["Action"] == ["dynamodb:Query", "dynamodb:UpdateItem"]
-    assert health["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["H#*"]}}
-    assert (secret["Action"], secret["Resource"]) == ("secretsmanager:GetSecretValue", {"Ref": "ProviderKeys"})
-    [bedrock] = [one for policy, one in statements(template, "RollupRole") if policy == "bedrock"]
-    [gateway] = [one for policy, one in statements(template, "GatewayRole") if policy == "bedrock"]
-    assert (bedrock["Action"], bedrock["Resource"]) == ("bedrock:InvokeModel", gateway["Resource"])
-
-
-def test_without_health_probes_the_roll_up_sees_usage_and_nothing_else(template: Template) -> None:
-    policies = [policy["PolicyName"] for policy in properties(template, "RollupRole")["Policies"] if "Fn::If" not in policy]
-    assert policies == ["logs", "state"]
-    [statement] = table_statements(template, "RollupRole")
-    assert statement["Action"] == ["dynamodb:GetItem", "dynamodb:Query", "dynamodb:UpdateItem"]
-    assert statement["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["U#*"]}}
-
-
-def test_no_role_has_a_wildcard_action(template: Template) -> None:
-    for role in roles(template):
-        for policy, statement in statements(template, role):
-            assert all("*" not in action for action in as_list(statement["Action"])), (role, policy)
-            assert statement["Effect"] == "Allow"
-            assert "NotAction" not in statement
-            assert "NotResource" not in statement
-
-
-def test_only_x_ray_which_knows_no_resources_gets_all_of_them(template: Template) -> None:
-    for role in roles(template):
-        for policy, statement in statements(template, role):
-            if "*" in as_list(statement["Resource"]):
-                assert policy == "tracing"
-                assert set(statement["Action"]) == {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
-
-
-def test_every_function_has_a_role_and_a_log_group_of_its_own(template: Template) -> None:
-    used_roles = [properties(template, function)["Role"]["Fn::GetAtt"][0] for function in FUNCTIONS]
-    used_groups = [properties(template, function)["LoggingConfig"]["LogGroup"]["Ref"] for function in FUNCTIONS]
-    assert sorted(used_roles) == sorted(role for role in roles(template) if taken_by(template, role) == "lambda.amazonaws.com")
-    assert len(set(used_groups)) == len(FUNCTIONS)
-    for role, group in zip(used_roles, used_groups, strict=True):
-        assert properties(template, group)["RetentionInDays"] == {"Ref": "LogRetentionDays"}
-        logging = [statement for policy, statement in statements(template, role) if policy == "logs"]
-        assert [statement["Resource"] for statement in logging] == [{"Fn::GetAtt": [group, "Arn"]}]
-
-
-def table_statements(template: Template, role: str) -> list[dict[str, Any]]:
-    return [statement for policy, statement in statements(template, role) if policy == "state"]
-
-
-def test_the_data_plane_may_count_but_not_make_keys_or_configuration(template: Template) -> None:
-    table = table_statements(template, "GatewayRole")
-    assert all(statement["Resource"] == {"Fn::GetAtt": ["Table", "Arn"]} for statement in table)
-    written = {
-        action: statement.get("Condition", {}).get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys")
-        for statement in table
-        for action in as_list(statement["Action"])
-        if action not in READING
-    }
-    assert written == {"dynamodb:UpdateItem": ["G#*", "H#*", "U#*", "R#*", "I#*"], "dynamodb:DeleteItem": ["R#*"]}
-
-
-def test_the_roles_allow_what_the_store_asks_of_the_table_and_no_more(template: Template) -> None:
-    source = (ROOT / "layers/pllm/pllm/state/table.py").read_text("utf-8")
-    called = {"".join(map(str.title, name.split("_"))) for name in re.findall(r"""_call\(\s*"([a-z_]+)\"""", source)}
-    # A transaction has no permission of its own: it needs those of its parts.
-    parts = {f"{part}Item" for part in re.findall(r"""return \{"(Update|Delete|Put|ConditionCheck)":""", source)}
-    operations = (called | parts) - {"TransactWriteItems"}
-    assert {"GetItem", "UpdateItem"} <= operations
-    for role in SERVING_ROLES:
-        allowed = {action for statement in table_statements(template, role) for action in as_list(statement["Action"])}
-        assert allowed == {f"dynamodb:{operation}" for operation in operations}
-
-
-def test_every_role_reads_one_secret_and_writes_none(template: Template) -> None:
-    for role in SERVING_ROLES:
-        secret = [statement for policy, statement in statements(template, role) if policy == "provider-keys"]
-        assert [(statement["Action"], statement["Resource"]) for statement in secret] == [
-            ("secretsmanager:GetSecretValue", {"Ref": "ProviderKeys"})
-        ]
-
-
-def test_bedrock_can_be_switched_off_and_is_for_the_data_plane_only(template: Template) -> None:
-    policies = properties(template, "GatewayRole")["Policies"]
-    switched = {policy["Fn::If"][1]["PolicyName"]: policy["Fn::If"][0] for policy in policies if "Fn::If" in policy}
-    assert switched["bedrock"] == "WithBedrock"
-    assert all(not policy.startswith("bedrock") for policy, _ in statements(template, "AdminRole"))
-    [statement] = [statement for policy, statement in statements(template, "GatewayRole") if policy == "bedrock"]
-    kinds = [re.sub(r"\$\{[^}]*\}", "", resource["Fn::Sub"]).split(":", 5)[5] for resource in statement["Resource"]]
-    assert kinds == ["foundation-model/*", "inference-profile/*", "application-inference-profile/*"]
-
-
-@pytest.mark.parametrize("role", ["GatewayRole", "AdminRole", "RollupRole"])
-def test_a_configuration_elsewhere_may_be_read_there_and_nowhere_else(template: Template, role: str) -> None:
-    [(condition, policy)] = [
-        (policy["Fn::If"][0], policy["Fn::If"][1])
-        for policy in properties(template, role)["Policies"]
-        if "Fn::If" in policy and policy["Fn::If"][1]["PolicyName"] == "config"
-    ]
-    source, key = policy["PolicyDocument"]["Statement"]
-    elsewhere = "ProbesByConfigElsewhere" if role == "RollupRole" else "ConfigElsewhere"
-    assert (condition, source["Fn::If"][0], key["Fn::If"][0]) == (elsewhere, "ConfigInS3", "ConfigEncrypted")
-    assert source["Fn::If"][2]["Fn::If"][0] == "ConfigInSsm"
-    found = dict(zip(("s3", "ssm", "appconfig", "key"), [*branches(source), *branches(key)], strict=True))
-    assert {name: statement["Action"] for name, statement in found.items()} == {
-        "s3": "s3:GetObject",
-        "ssm": "ssm:GetParameter",
-        "appconfig": ["appconfig:StartConfigurationSession", "appconfig:GetLatestConfiguration"],
-        "key": "kms:Decrypt",
-    }
-    assert found["s3"]["Resource"]["Fn::Sub"].endswith(":s3:::${ConfigLocation}")
-    assert found["ssm"]["Resource"]["Fn::Sub"].endswith(":parameter/${ConfigLocation}")
-    assert found["key"]["Resource"] == {"Ref": "ConfigKeyArn"}
-    pattern, parts = found["appconfig"]["Resource"]["Fn::Sub"]
-    assert pattern.endswith(":application/${App}/environment/${Env}/configuration/${Profile}")
-    location = "a1b2c3d/e4f5a6b/c7d8e9f"
-    assert [part_of(parts[name], location) for name in ("App", "Env", "Profile")] == location.split("/")
-    assert part_of(parts["Profile"], "bucket") == ""
-
-
-def part_of(expression: Any, location: str) -> str:
-    """The value of Select, Split and Sub over the location."""
-    index, split = expression["Fn::Select"]
-    separator, joined = split["Fn::Split"]
-    return str(str(joined["Fn::Sub"]).replace("${ConfigLocation}", location).split(separator)[index])
 
 
 def test_the_sources_of_the_configuration_are_those_that_the_functions_know(template: Template) -> None:

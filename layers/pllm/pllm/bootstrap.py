@@ -185,7 +185,8 @@ def application(lasting: Lasting, compiled: CompiledConfig, variables: Mapping[s
 
 def _tracing(lasting: Lasting, telemetry: Telemetry, exporter: "OtlpExporter | None") -> Tracing:
     invocation = partial(lasting.environment.get, "_X_AMZN_TRACE_ID")  # AWS's runtime client sets it anew for each
-    return Tracing(SystemRandom().getrandbits, lasting.clock, invocation, telemetry.propagate, exporter)
+    random_bits = SystemRandom().getrandbits
+    return Tracing(random_bits, lasting.clock, invocation, telemetry.propagate, exporter, telemetry.record_content)
 
 
 def _exporter(lasting: Lasting, telemetry: Telemetry, variables: Mapping[str, str]) -> "OtlpExporter | None":

@@ -1,9 +1,12 @@
 """The endpoints that generate: one handler, since a dialect is a parameter and the pipeline does the rest."""
 
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 
 from pllm.core.errors import ErrorKind, GatewayError, invalid
 from pllm.core.jsontext import JsonObject
+from pllm.core.request_trace import Conversation
 from pllm.core.tags import NO_TAGS
 from pllm.edge.exchange import Exchange
 from pllm.edge.http import HttpRequest, send_bytes, send_pieces, send_whole
@@ -43,9 +46,29 @@ class Generation:
         )
         permit(exchange, call.model)
         record.stream = call.stream
+        heard = exchange.trace.conversation if exchange.trace is not None else None
+        if heard is not None:
+            heard.dialect, heard.asked = self.dialect, body
         reply = await self.pipeline.run(call)
-        await send_reply(exchange, reply)
+        await send_reply(exchange, reply if heard is None else _overheard(reply, heard))
         return reply
+
+
+def _overheard(reply: Reply, heard: Conversation) -> Reply:
+    """The same reply, what is sent of it kept for the trace."""
+    heard.final = reply.final
+    if reply.pieces is None:
+        heard.hear(reply.body)
+        return reply
+    heard.streamed = True
+    return replace(reply, pieces=_kept(reply.pieces, heard))
+
+
+async def _kept(pieces: AsyncGenerator[bytes], heard: Conversation) -> AsyncGenerator[bytes]:
+    async with aclosing(pieces):
+        async for piece in pieces:
+            heard.hear(piece)
+            yield piece
 
 
 def forwarded(request: HttpRequest) -> dict[str, str]:

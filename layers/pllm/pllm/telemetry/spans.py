@@ -54,7 +54,7 @@ def _request(finished: Finished) -> Span:
         bool(trace.parent_id),
         trace.context.flags,
         trace.context.state,
-        _known(_http(finished) | _generation(record) | _own(record)),
+        _known(_http(finished) | _generation(record) | _own(record) | _said(trace)),
         record.faulty,
         (link,) if trace.platform_span_id else (),
     )
@@ -149,6 +149,14 @@ def _own(record: RequestRecord) -> dict[str, Value]:
         "pllm.translate_ms": round(record.translate_s * 1000, 3),
     }
     return found | cost
+
+
+def _said(trace: RequestTrace) -> dict[str, str]:
+    if trace.conversation is None:
+        return {}
+    from pllm.telemetry.content import content_attributes  # for those whose traces hold content
+
+    return content_attributes(trace.conversation)
 
 
 def _upstream(span: AttemptSpan, operation: str) -> dict[str, Value]:

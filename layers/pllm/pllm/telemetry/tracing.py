@@ -11,7 +11,7 @@ from typing import Protocol
 
 from pllm.core.clock import Clock
 from pllm.core.record import RequestRecord
-from pllm.core.request_trace import RequestTrace
+from pllm.core.request_trace import Conversation, RequestTrace
 from pllm.core.trace_context import (
     SAMPLED,
     RandomBits,
@@ -57,13 +57,15 @@ def _nobody() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Tracing:
-    """`invocation` gives Lambda's own header for the invocation that runs. `propagate`: whether upstreams may be told."""
+    """`invocation` gives Lambda's own header for the invocation that runs. `propagate`: whether upstreams may be told.
+    `content`: whether spans are to hold what was said."""
 
     random_bits: RandomBits
     clock: Clock
     invocation: Callable[[], str | None] = _nobody
     propagate: bool = True
     spans: Spans | None = None
+    content: bool = False
 
     def begin(self, request: Request, record: RequestRecord) -> RequestTrace | None:
         """Notes the trace in the record; None where no attempt and no exporter needs to know more of it."""
@@ -114,4 +116,5 @@ class Tracing:
             other.span_id if other is not None else "",
             recorded=recorded,
             propagated=self.propagate,
+            conversation=Conversation() if self.content and recorded else None,
         )

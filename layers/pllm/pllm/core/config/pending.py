@@ -9,7 +9,6 @@ from pllm.core.config.source import Document
 PENDING: dict[str, str] = {
     "limits.max_body": "the largest body is 6 MiB, as Lambda's",
     "cache": "there is no cache yet",
-    "telemetry.record_content": "traces never hold content yet",
     "guardrails": "there are no guardrails yet",
 }
 

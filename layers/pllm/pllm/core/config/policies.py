@@ -167,7 +167,7 @@ class Telemetry(Section):
         Url | None,
         "OpenTelemetry collector that gets spans. Default: what OTEL_EXPORTER_OTLP_ENDPOINT names, else no export.",
     ] = None
-    record_content: Annotated[Flag, "Whether traces hold prompts and answers."] = False
+    record_content: Annotated[Flag, "Whether spans hold prompts and answers. The log never does."] = False
 
 
 @section

@@ -6,6 +6,7 @@ import io
 import json
 from collections import Counter
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -138,6 +139,18 @@ async def test_usage_as_csv_adds_up_to_what_clients_saw(traffic: Traffic, period
     assert sums == traffic.seen.used()
     seen = traffic.seen.numbers
     assert (sums["requests"], sums["cost_micro_usd"]) == (sum(traffic.seen.models.values()), seen["micro_usd"])
+
+
+async def test_the_minutes_add_up_to_what_the_stats_page_says(traffic: Traffic) -> None:
+    page = (await told(traffic, "/v1/admin/models/stats")).json()
+    for metrics, health in zip(page["metrics"], page["health"], strict=True):
+        series = (await told(traffic, f"/api/admin/series?deployment={quote(metrics['instance_id'], safe='')}")).json()
+        whole = series["whole"]
+        assert whole["attempts"] == sum(one["attempts"] for one in series["data"])
+        assert whole["failed"] == health["failure_count"]
+        assert (whole["p50_latency_ms"], whole["p95_latency_ms"]) == (metrics["p50_latency_ms"], metrics["p95_latency_ms"])
+        assert whole["ttft_ms"] == metrics["ttft_ms"]
+        assert series["data"][-1]["attempts"] == metrics["requests_this_minute"]
 
 
 async def test_the_log_has_a_line_for_every_request_and_no_more(traffic: Traffic) -> None:

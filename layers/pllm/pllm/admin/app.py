@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from pllm.admin import audit, breakers, budgets, config, config_versions, keys, metrics, models, stats, teams, ui, usage
+from pllm.admin import audit, breakers, budgets, config, config_versions, keys, metrics, models, series, stats, teams, ui, usage
 from pllm.admin.doorman import Doorman, error_headers, failed
 from pllm.admin.services import ERRORS, AdminServices
 from pllm.core.errors import ErrorKind, GatewayError, invalid
@@ -28,6 +28,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     config.router,
     config_versions.router,
     stats.router,
+    series.router,
     usage.router,
     budgets.router,
     metrics.router,

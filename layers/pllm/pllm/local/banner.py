@@ -11,6 +11,7 @@ def banner(url: str, key: str, model: str, who_answers: str, key_is_ours: bool) 
         f"PLLM is listening on {url}",
         f"  key:      {shown}{note}",
         f"  answers:  {who_answers}",
+        f"  page:     {url}/ui",
         "",
         f"  curl -N {url}/v1/chat/completions -H 'Authorization: Bearer {shown}' -H 'content-type: application/json' \\",
         f'    -d \'{{"model": "{model}", "stream": true, "messages": [{{"role": "user", "content": "Hello!"}}]}}\'',

@@ -6,7 +6,7 @@ import { h } from "../dom.js";
 const WISHES = [
   { id: "open", label: "Force open", path: "open", says: "Nothing is sent there, whatever it could answer.", done: "is forced open" },
   { id: "close", label: "Force closed", path: "close", says: "It is used, whatever comes of it: failures do not open it.", done: "is forced closed" },
-  { id: "release", label: "Automatic", path: "release", says: "What happens decides, beginning now.", done: "is automatic again" },
+  { id: "release", label: "Automatic", path: "release", says: "What happens decides again: with a probe where it was open.", done: "is automatic again" },
 ];
 const TIMES = [
   { value: "", label: "Until it is set back to automatic" },

@@ -75,7 +75,7 @@ function modelCard(fleet, model, deployments, change) {
 
 function columns(change) {
   const found = [
-    { label: "Deployment", header: true, class: "wide", cell: named },
+    { label: "Deployment", header: true, cell: named },
     { label: "Breaker", class: "state", cell: state },
     { label: "p50", align: "end", class: "ms", cell: (one) => milliseconds(one.metrics?.p50_latency_ms) },
     { label: "p95", align: "end", class: "ms", cell: (one) => milliseconds(one.metrics?.p95_latency_ms) },
@@ -97,7 +97,12 @@ function named(one) {
     one.credential ? `key ${one.credential}` : "no key",
     ...one.tags.map((tag) => `#${tag}`),
   ];
-  return h("div", { class: "deployment" }, h("span", { class: "break" }, one.id), h("span", { class: "small muted" }, `${one.provider} · ${one.model}`), h("span", { class: "small muted" }, facts.filter(Boolean).join(" · ")));
+  return h("div", { class: "deployment" }, h("span", { class: "break" }, `${one.provider} · ${one.model}`), h("span", { class: "small muted break" }, breakable(one.id)), h("span", { class: "small muted" }, facts.filter(Boolean).join(" · ")));
+}
+
+/** An id that a line may end in, after what parts it. */
+function breakable(id) {
+  return id.split(/(?<=[@/])/).map((part) => [h("wbr"), part]);
 }
 
 function state(one) {

@@ -5,7 +5,7 @@ import { badge, card, empty, notice, pageHead, segments, short, skeleton, stat, 
 import { h, update } from "../dom.js";
 import { ago, compact, milliseconds, number, percent, plural, usd, usdShort, usdWhole } from "../format.js";
 import { live } from "../live.js";
-import { RANGES, loadUsage } from "./overview_data.js";
+import { RANGES, loadUsage, withSpeed } from "./overview_data.js";
 
 export const title = "Overview";
 
@@ -18,11 +18,12 @@ export async function render(root, context) {
   const attention = h("div", null);
   const updates = live(context, async () => {
     const wanted = range;
-    const [fleet, usage] = await Promise.all([context.api.get("/v1/admin/models/stats"), loadUsage(context.api, wanted)]);
+    const paths = ["/v1/admin/models/stats", "/api/admin/series"];
+    const [usage, fleet, speed] = await Promise.all([loadUsage(context.api, wanted), ...paths.map((path) => context.api.get(path))]);
     if (wanted !== range) return;
     update(warning, shedding(fleet));
-    update(tiles, totals(fleet, usage, wanted));
-    charts.show(usage.points, wanted);
+    update(tiles, totals(fleet, usage, speed));
+    charts.show(withSpeed(usage.points, wanted, speed), wanted);
     update(shares, shareCards(fleet, usage, wanted));
     update(attention, troubles(fleet));
   });
@@ -54,14 +55,25 @@ function drawCharts() {
   });
   const cost = timeSeries({ title: "Cost", series: [{ key: "cost", label: "US dollars", tone: 3 }], format: usd, tick: usdShort, time, axis, none: "Nothing was spent" });
   const latency = timeSeries({
-    title: "Latency", kind: "lines", series: [{ key: "latency", label: "Mean of whole answers", tone: 1 }],
+    title: "Latency", kind: "lines",
+    series: [
+      { key: "latency", label: "Mean", tone: 1 },
+      { key: "p50", label: "p50", tone: 2 },
+      { key: "p95", label: "p95", tone: 3 },
+      { key: "first", label: "First token", tone: 4 },
+    ],
     format: milliseconds, time, axis, none: "No answers in this time",
   });
-  const all = [["Requests", requests], ["Latency", latency], ["Tokens", tokens], ["Cost", cost]];
-  const node = h("div", { class: "grid-2" }, all.map(([name, chart]) => card({ title: name }, chart.node)));
+  const all = [
+    [requests, "Requests", "Whatever came of them"],
+    [latency, "Latency", "Percentiles are kept for 15 minutes"],
+    [tokens, "Tokens", "Of prompts and of answers"],
+    [cost, "Cost", "At the prices in force at the time"],
+  ];
+  const node = h("div", { class: "grid-2" }, all.map(([chart, name, subtitle]) => card({ title: name, subtitle }, chart.node)));
   function show(points, wanted) {
     range = wanted;
-    for (const [, chart] of all) chart.show(points);
+    for (const [chart] of all) chart.show(points);
   }
   return { node, show };
 }
@@ -72,18 +84,21 @@ function shedding(fleet) {
   return notice("bad", "The fleet should shed load", `Nothing can be sent to more than half of the deployments (${shut} of ${fleet.registry.total_instances} are open): callers should be asked to wait.`);
 }
 
-function totals(fleet, usage, range) {
+function totals(fleet, usage, speed) {
   const { sums } = usage;
+  const { whole } = speed;
   const minute = fleet.metrics.reduce((sum, one) => sum + one.requests_this_minute, 0);
   const rate = sums.requests ? sums.errors / sums.requests : null;
   const well = fleet.health.filter((one) => one.is_healthy).length;
   return stats(
     stat({ label: "Requests", value: short(compact(sums.requests), number(sums.requests)), detail: `${number(minute)} this minute` }),
-    stat({ label: "Error rate", value: percent(rate), detail: `${number(sums.errors)} failed or refused`, tone: rate > 0.1 ? "bad" : rate > 0.02 ? "warn" : "" }),
-    stat({ label: "Mean latency", value: milliseconds(sums.latency), detail: `last ${range.label}` }),
+    stat({ label: "Error rate", value: percent(rate), detail: `${number(sums.errors)} failed`, tone: rate > 0.1 ? "bad" : rate > 0.02 ? "warn" : "" }),
+    stat({ label: "p95 latency", value: milliseconds(whole.p95_latency_ms), detail: `p50 ${milliseconds(whole.p50_latency_ms)}, 15 min` }),
+    stat({ label: "First token", value: milliseconds(whole.ttft_ms), detail: "mean, 15 min" }),
     stat({ label: "Tokens", value: short(compact(sums.prompt + sums.completion), number(sums.prompt + sums.completion)), detail: `${compact(sums.prompt)} in, ${compact(sums.completion)} out` }),
     stat({ label: "Cost", value: short(usd(sums.cost), usdWhole(sums.cost)), detail: sums.unpriced ? `${number(sums.unpriced)} without a price` : `${usd(fleet.total_cost)} in all` }),
-    stat({ label: "Deployments", value: `${well} / ${fleet.registry.total_instances}`, detail: `${plural(fleet.active_users, "active caller")}`, tone: well === fleet.registry.total_instances ? "" : "warn" }),
+    stat({ label: "Deployments", value: `${well} / ${fleet.registry.total_instances}`, detail: "may be sent requests", tone: well === fleet.registry.total_instances ? "" : "warn" }),
+    stat({ label: "Active callers", value: number(fleet.active_users), detail: "of the last 15 min" }),
   );
 }
 

@@ -29,6 +29,13 @@ export async function loadUsage(api, range) {
   return { points: points(rows, range, Date.parse(first.from), Date.parse(first.to)), groups: rows, sums: summed(rows) };
 }
 
+/** The points with percentiles where there are some: of the last minutes, if the points are minutes. */
+export function withSpeed(points, range, speed) {
+  if (range.period !== "minute") return points;
+  const known = new Map(speed.data.map((one) => [Date.parse(one.start), { p50: one.p50_latency_ms, p95: one.p95_latency_ms, first: one.ttft_ms }]));
+  return points.map((point) => ({ ...point, values: { ...point.values, ...known.get(point.at) } }));
+}
+
 function points(rows, range, from, to) {
   const found = new Map();
   for (const row of rows) {

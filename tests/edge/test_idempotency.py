@@ -268,6 +268,23 @@ async def test_an_answer_that_is_too_large_says_so_and_is_not_paid_twice(monkeyp
         first, again = await here.ask(), await here.ask()
         assert (first.status_code, first.headers["x-pllm-idempotent"]) == (200, "not-kept")
         assert (again.status_code, again.json()["error"]["code"]) == (409, "idempotent_answer_not_kept")
+        assert "more than 50 bytes compressed" in again.json()["error"]["message"]
+        assert len(here.up.requests) == 1
+
+
+async def test_a_stream_that_is_too_large_comes_whole_the_first_time_and_is_not_paid_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its head is on its way before anybody knows how large it will be."""
+    monkeypatch.setattr("pllm.edge.idempotency.MOST_BYTES", 50)
+    async with setting() as here:
+        here.up.will_stream(*STREAM)
+        first, again = await here.ask(stream=True), await here.ask(stream=True)
+        assert first.status_code == 200
+        assert first.content.endswith(b"data: [DONE]\n\n")
+        assert again.headers["content-type"] == "application/json"
+        assert (again.status_code, again.json()["error"]["code"]) == (409, "idempotent_answer_not_kept")
+        assert "use a new key" in again.json()["error"]["message"]
         assert len(here.up.requests) == 1
 
 

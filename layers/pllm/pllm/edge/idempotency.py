@@ -186,8 +186,8 @@ async def _replay(exchange: Exchange, answer: Answer) -> None:
     if answer.body is None:
         raise GatewayError(
             ErrorKind.CONFLICT,
-            "The request with this Idempotency-Key has run, and its answer was too large to be kept. "
-            "To run it once more, use a new key.",
+            "The request with this Idempotency-Key has run and was paid for, but its answer was too large to be kept "
+            f"(more than {MOST_BYTES} bytes compressed). To run it once more, use a new key.",
             code="idempotent_answer_not_kept",
         )
     record, send = exchange.record, exchange.send

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from tests.support.control import Control, control
 
+from pllm.core.config import compile_config, load_compiled
+from pllm.core.config.loader import load
+
 PATH = "/api/admin/config"
 
 
@@ -108,6 +111,24 @@ async def test_against_the_deployed_configuration_meaning_is_compared_and_no_cre
     status, _, message = await plane.refused("POST", f"{PATH}/diff", json={"text": "modle_list: []"})
     assert status == 400
     assert "model_list" in message
+
+
+async def test_the_deployed_configuration_can_be_read_as_json_that_means_the_same() -> None:
+    deployed = load(
+        "model_list: [{model_name: m, params: {model: gpt-4o, api_key: '${KEY}'}, timeout: 30s, rpm: 5}]\n"
+        "budgets: {default_key: {amount: 2.5, period: day}, teams: {t: {amount: 0.000001}}}\n"
+        "auth: {iam: [{arn: 'arn:aws:iam::123456789012:role/x', name: n, budget: {amount: 3}}]}\n"
+        "router: {routing_strategy: least-latency}\nlimits: {max_body: 5MB}\n"
+    ).config
+    async with control(deployed=load_compiled(compile_config(deployed))) as plane:
+        found = await plane.done("GET", f"{PATH}/versions/0")
+    assert (found["version"], load(found["text"]).config) == (0, deployed)
+
+
+async def test_what_is_hidden_in_it_cannot_be_published_by_mistake(plane: Control) -> None:
+    text = (await plane.done("GET", f"{PATH}/versions/0"))["text"]
+    assert ("sk-literal" in text, "***" in text) == (False, True)
+    assert (await plane.refused("POST", f"{PATH}/versions", json={"text": text, "expected": 0}))[:2] == (400, "text")
 
 
 @pytest.mark.parametrize("body", [{}, {"text": "x", "version": 1}, {"text": "x", "againts": 1}, {"version": -1}])

@@ -82,10 +82,6 @@ def running() -> Running:
     return Running(loaded.config, catalogue, etag_of(loaded.config), "config.yaml", 4, loaded.warnings)
 
 
-def deployed() -> CompiledConfig:
-    return load_compiled(compile_config(load(DEPLOYED).config))
-
-
 def gates_of(store: TransactionalStore, service: KeyService) -> Gates:
     return Gates(store, service.clock, Random(6))
 
@@ -101,7 +97,11 @@ async def _variables() -> Mapping[str, str]:
 
 @asynccontextmanager
 async def control(
-    store: TransactionalStore | None = None, *, table: bool = True, missing: tuple[str, ...] = ()
+    store: TransactionalStore | None = None,
+    *,
+    table: bool = True,
+    missing: tuple[str, ...] = (),
+    deployed: CompiledConfig | None = None,
 ) -> AsyncIterator[Control]:
     store = store or MemoryStore()
     service = key_service(store)
@@ -126,7 +126,11 @@ async def control(
         fleet=FleetReader(store, service.clock) if table else None,
         breakers=service.breakers if table else None,
         limits=LimitDesk(gates_of(store, service), allowances()) if table else None,
-        configs=ConfigDesk(history_of(store, service.clock), deployed(), _variables) if table else None,
+        configs=ConfigDesk(
+            history_of(store, service.clock), deployed or load_compiled(compile_config(load(DEPLOYED).config)), _variables
+        )
+        if table
+        else None,
     )
     inner = httpx2.ASGITransport(app=admin_app(services), raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=inner, base_url="http://control") as client:

@@ -17,6 +17,7 @@ from pllm.core.config.problem import Path
 from pllm.core.config.validate import is_secret_path
 from pllm.core.errors import ErrorKind, GatewayError, invalid
 from pllm.state.config_history import (
+    HIDDEN,
     UnknownVersionError,
     VersionConflictError,
     VersionNote,
@@ -124,8 +125,10 @@ async def list_versions(at: Desk) -> VersionPage:
     return VersionPage(current=pointer.version, data=[_view(note) for note in notes])
 
 
-@router.get("/versions/{version}", summary="Look at a version as it was written")
+@router.get("/versions/{version}", summary="Look at a version as it was written; 0, the deployed one, as JSON")
 async def get_version(version: int, at: Desk) -> VersionText:
+    if version == 0:
+        return VersionText(version=0, text=_meaning(at.deployed.config) + "\n")
     try:
         return VersionText(version=version, text=await at.history.text(version))
     except UnknownVersionError as error:
@@ -193,12 +196,14 @@ def _meaning(config: Config) -> str:
 
 
 def _masked(value: Any, path: Path) -> Any:
-    """A packaged configuration may hold credentials, with a warning; nobody is shown them."""
+    """As it could be written. A packaged configuration may hold credentials, with a warning; nobody is shown them."""
     if isinstance(value, dict):
         return {key: _masked(item, (*path, key)) for key, item in value.items()}
     if isinstance(value, list):
         return [_masked(item, (*path, number)) for number, item in enumerate(value)]
-    return "***" if isinstance(value, str) and "${" not in value and is_secret_path(path) else value
+    if isinstance(value, int) and path[-1:] == ("amount",) and ("budgets" in path or "budget" in path):
+        return value / 1_000_000  # as it is written: USD
+    return HIDDEN if isinstance(value, str) and "${" not in value and is_secret_path(path) else value
 
 
 def _name(version: int | None) -> str:

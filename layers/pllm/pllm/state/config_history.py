@@ -14,7 +14,7 @@ from difflib import unified_diff
 from typing import Any
 
 from pllm.core.clock import Clock
-from pllm.core.config import Config, ConfigError, ConfigProblem, compile_config, etag_of
+from pllm.core.config import ConfigError, ConfigProblem, compile_config, etag_of
 from pllm.core.config.loader import LITERAL_CREDENTIAL, LoadedConfig, load
 from pllm.core.config.plain import to_plain
 from pllm.core.config.problem import Path
@@ -48,6 +48,9 @@ MAX_BODY_BYTES = 380_000
 """Of text and compiled form together, compressed: DynamoDB's items end at 400 KB."""
 
 _ATTEMPTS = 3
+HIDDEN = "***"
+"""What is shown in place of a credential."""
+
 _CREDENTIAL_HEADER = re.compile("auth|key|token|secret|cookie|passw", re.IGNORECASE)
 
 
@@ -158,7 +161,9 @@ def check(text: str, name: str = "config.yaml") -> LoadedConfig:
     may look at versions would read them."""
     loaded = load(text, name)
     literal = [problem for problem in loaded.warnings if problem.message == LITERAL_CREDENTIAL]
-    problems = [*(replace(problem, severity="error") for problem in literal), *_literal_headers(loaded.config, name)]
+    plain = to_plain(loaded.config)
+    mine = [*_literal_headers(plain, name), *_hidden(plain, (), name)]
+    problems = [*(replace(problem, severity="error") for problem in literal), *mine]
     if problems:
         raise ConfigError([*problems, *(problem for problem in loaded.warnings if problem not in literal)])
     return loaded
@@ -170,8 +175,18 @@ def difference(before: str, after: str, names: tuple[str, str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _literal_headers(config: Config, name: str) -> Iterator[ConfigProblem]:
-    for path, value in _headers(to_plain(config), ()):
+def _hidden(value: Any, path: Path, name: str) -> Iterator[ConfigProblem]:
+    """What was copied from where credentials are not shown would take them away."""
+    steps = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, inner in steps:
+        yield from _hidden(inner, (*path, step), name)
+    if value == HIDDEN:
+        message = f"{HIDDEN!r} stands for a credential that is not shown"
+        yield ConfigProblem(name, 0, 0, path, message, "write ${NAME} and set that variable")
+
+
+def _literal_headers(plain: Any, name: str) -> Iterator[ConfigProblem]:
+    for path, value in _headers(plain, ()):
         if isinstance(value, str) and "${" not in value and _CREDENTIAL_HEADER.search(str(path[-1])):
             yield ConfigProblem(
                 name, 0, 0, path, f"{LITERAL_CREDENTIAL}: header '{path[-1]}'", "write ${NAME} and set that variable"

@@ -124,6 +124,9 @@ def alarmed(template: Template) -> Iterator[tuple[str, Named]]:
     for name, alarm in resources(template, "AWS::CloudWatch::Alarm").items():
         metrics = [one["MetricStat"]["Metric"] for one in alarm.get("Metrics", ()) if "MetricStat" in one] or [alarm]
         for metric in metrics:
+            if isinstance(metric["Namespace"], str):
+                assert metric["MetricName"] in OTHERS[metric["Namespace"]]
+                continue
             assert metric["Namespace"] == {"Ref": "MetricsNamespace"}
             yield name, (metric["MetricName"], tuple(one["Name"] for one in metric.get("Dimensions", ())))
 

@@ -1,14 +1,19 @@
 """/ui: the admin page's files, what they are sent with, and what they may not do."""
 
+import asyncio
+import json
 import re
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
+from mangum import Mangum
 from tests.support.control import CONFIG, SCRAPE_TOKEN, Control
 from tests.support.door import MASTER_KEY
 
+from pllm.admin.app import api
 from pllm.admin.ui import FILES, PAGE, VERSION
 
+EVENT = Path(__file__).resolve().parents[2] / "events" / "health.json"
 SCRIPTS = sorted(name for name in FILES if name.endswith(".js"))
 STYLES = sorted(name for name in FILES if name.endswith(".css"))
 TEXTS = {"index.html": PAGE.content.decode(), **{name: file.content.decode() for name, file in FILES.items()}}
@@ -43,6 +48,18 @@ async def test_files_say_what_they_are(plane: Control, ending: str, kind: str) -
         assert (response.status_code, response.headers["content-type"]) == (200, f"{kind}; charset=utf-8")
         assert response.content == FILES[name].content
         assert response.headers["cache-control"] == "no-cache"
+
+
+def test_api_gateway_gets_every_file_as_text() -> None:
+    """It decodes base64 only for the few types of its list: a file that came so would reach browsers encoded."""
+    event = json.loads(EVENT.read_text("utf-8"))
+    with asyncio.Runner() as runner:
+        asyncio.set_event_loop(runner.get_loop())
+        served = Mangum(api(), lifespan="off")
+        for name, text in TEXTS.items():
+            path = "/ui" if name == "index.html" else f"/ui/{VERSION}/{name}"
+            answer = served({**event, "path": path}, None)  # type: ignore[arg-type]
+            assert (answer["statusCode"], answer["isBase64Encoded"], answer["body"]) == (200, False, text), name
 
 
 @pytest.mark.parametrize("path", ["/ui", "/ui/app.js", f"/ui/{VERSION}/app.js", "/ui/theme.css", "/ui/nothing.js"])

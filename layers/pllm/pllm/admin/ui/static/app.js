@@ -45,6 +45,7 @@ function leave(message = "") {
   leavePage = () => {};
   session = null;
   for (const box of document.querySelectorAll("dialog")) box.close();
+  replace(document.getElementById("toasts"));
   document.title = "PLLM";
   login(app, { message, enter });
 }

@@ -7,9 +7,9 @@ import { clock } from "./format.js";
 const EVERY_MS = 10_000;
 
 /**
- * live(context, load): calls `await load()` now and every ten seconds while the page is visible. -> { controls, refresh }:
- * `controls` to be put into the page's head, `refresh()` loads now. What load() throws the first time is thrown by `ready`;
- * later it is told beside the button, and what is shown stays.
+ * live(context, load): calls `await load()` now and every ten seconds while the page is visible. -> { controls, reload, ready }:
+ * `controls` to be put into the page's head; `reload()` loads anew, after what is on its way. What load()
+ * throws the first time is thrown by `ready`; later it is told beside the button, and what is shown stays.
  */
 export function live(context, load) {
   const state = h("span", { class: "live-state small muted" });
@@ -44,18 +44,26 @@ export function live(context, load) {
     }
   }
 
+  async function reload() {
+    await running?.catch(() => {});
+    await refresh();
+  }
+
   function looked() {
     if (document.visibilityState === "visible") refresh();
     else clearTimeout(timer);
   }
 
-  document.addEventListener("visibilitychange", looked);
-  context.onLeave(() => {
+  function stop() {
     stopped = true;
     clearTimeout(timer);
     document.removeEventListener("visibilitychange", looked);
-  });
+  }
+
+  document.addEventListener("visibilitychange", looked);
+  context.onLeave(stop);
   running = once();
   const ready = running;
-  return { controls: h("div", { class: "live" }, state, again), refresh, ready };
+  ready.catch(stop);
+  return { controls: h("div", { class: "live" }, state, again), reload, ready };
 }

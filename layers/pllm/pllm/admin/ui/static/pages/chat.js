@@ -35,6 +35,7 @@ function conversation(context, models) {
   composer.classList.add("chat-composer");
   let turns = [];
   let running = null;
+  let following = true;
 
   function begin() {
     running?.abort();
@@ -91,9 +92,11 @@ function conversation(context, models) {
 
   /** Follows the answer, unless somebody has scrolled up to read. */
   function bottom(always = false) {
-    if (always || log.scrollHeight - log.scrollTop - log.clientHeight < 120) log.scrollTop = log.scrollHeight;
+    following ||= always;
+    if (following) log.scrollTop = log.scrollHeight;
   }
 
+  log.addEventListener("scroll", () => (following = log.scrollHeight - log.scrollTop - log.clientHeight < 80));
   context.onLeave(() => running?.abort());
   begin();
   const main = h("div", { class: "card chat-main" }, log, composer);

@@ -26,7 +26,8 @@ export async function* events(body) {
 
 /**
  * Asks, and calls onText(text, thinking) for each piece. -> { state: "finished" | "stopped" | "broken", why, finish, usage,
- * facts, firstMs, totalMs }; `facts` are the x-pllm-* headers. Throws ApiError where the gateway refused.
+ * facts, firstMs, totalMs }; `facts` are the x-pllm-* headers, `firstMs` is null where nothing was streamed. Throws ApiError
+ * where the gateway refused.
  */
 export async function ask(api, body, { signal, onStart, onText }) {
   const began = performance.now();
@@ -41,7 +42,7 @@ export async function ask(api, body, { signal, onStart, onText }) {
     told.facts = factsOf(response.headers);
     onStart(told.facts);
     if (body.stream) await streamed(response.body, told, heard);
-    else whole(await response.json(), told, heard);
+    else whole(await response.json(), told, onText);
   } catch (error) {
     if (error.name === "AbortError") told.state = "stopped";
     else if (error.name === "ApiError") throw error;

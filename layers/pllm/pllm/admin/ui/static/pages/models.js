@@ -24,8 +24,7 @@ export async function render(root, context) {
     const moved = await changeBreaker(context.api, one);
     if (!moved) return;
     context.announce(`${one.id} is ${words(moved).text}`);
-    await updates.refresh();
-    await updates.refresh();
+    await updates.reload();
   }
   const head = pageHead("Models and breakers", "Who answers, how well, and who is left alone for now", updates.controls);
   root.append(head, h("div", { class: "filter" }, search.node), list);

@@ -30,8 +30,7 @@ export async function render(root, context) {
   const choice = segments({ label: "Time", items: RANGES.map(({ id, label }) => ({ id, label })), selected: range.id, onchange: choose });
   async function choose(id) {
     range = RANGES.find((one) => one.id === id);
-    await updates.refresh();
-    await updates.refresh();
+    await updates.reload();
     context.announce(`Showing the last ${range.label}`);
   }
   const head = pageHead(title, "What the gateway does, across every environment", choice, updates.controls);

@@ -42,6 +42,18 @@ async def test_a_gateway_comes_up_from_its_environment(tmp_path: Path) -> None:
     assert not [line for line in lines if line.get("message") == "configuration"]
 
 
+async def test_the_configuration_says_how_large_a_body_may_be(tmp_path: Path) -> None:
+    environment = {
+        "PLLM_CONFIG": written(tmp_path, ONE + "limits: {max_body: 1KB}\n"),
+        "PLLM_MASTER_KEY": "k",
+        "OPENAI_API_KEY": "sk",
+    }
+    async with client(gateway(environment, lambda line: None)) as http:
+        answer = await http.post("/v1/chat/completions", headers={"authorization": "Bearer k"}, content=b"x" * 1001)
+        assert answer.status_code == 413
+        assert "is 1001 bytes, larger than the 1000 bytes" in answer.json()["error"]["message"]
+
+
 async def test_ready_names_what_is_missing_and_the_log_says_why(tmp_path: Path) -> None:
     lines: list[dict[str, Any]] = []
     async with client(gateway({"PLLM_CONFIG": written(tmp_path)}, lines.append)) as http:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import openai
@@ -10,6 +12,7 @@ from tests.support.gateway import KEY, Harness, deployment, gateway
 from tests.support.upstream import STREAM_HEAD, Cut, Hang, chunk, event, upstream, whole
 
 from pllm.core.profile import ModelProfile
+from pllm.edge.app import Edge, Gateway
 
 ANSWER = {
     "id": "chatcmpl-1",
@@ -387,7 +390,44 @@ async def test_a_body_over_the_limit_is_a_413() -> None:
     async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
         response = await gw.client.post("/v1/chat/completions", content=b"x" * (6 * 1024 * 1024 + 1))
         assert response.status_code == 413
-        assert "larger than" in response.json()["error"]["message"]
+        assert "is 6291457 bytes, larger than the 6291456 bytes" in response.json()["error"]["message"]
+
+
+async def test_a_lower_limit_of_the_configuration_holds_whether_the_length_is_announced_or_not() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(10):
+            yield b"x" * 100
+
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw, gw.against(Gateway(_small(gw))) as client:
+        announced = await client.post("/v1/chat/completions", content=b"x" * 501)
+        streamed = await client.post("/v1/chat/completions", content=pieces())
+        assert [one.status_code for one in (announced, streamed)] == [413, 413]
+        assert "is 501 bytes, larger than the 500 bytes" in announced.json()["error"]["message"]
+        assert "is at least 600 bytes, larger than the 500 bytes" in streamed.json()["error"]["message"]
+        assert (await client.post("/v1/chat/completions", content=b"x" * 500)).status_code == 400
+        assert up.requests == []
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "-1", "٣", "1e3"])
+async def test_a_length_that_is_none_is_not_believed(length: str) -> None:
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
+        headers = [(b"content-length", length.encode()), (b"authorization", f"Bearer {KEY}".encode())]
+        messages: list[Any] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"{", "more_body": False}
+
+        async def send(message: Any) -> None:
+            messages.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": headers}
+        await Gateway(gw.edge)(scope, receive, send)
+        assert messages[0]["status"] == 400
+        assert up.requests == []
+
+
+def _small(gw: Harness) -> Edge:
+    return replace(gw.edge, max_body_bytes=500)
 
 
 async def test_an_unknown_model_is_a_404_that_names_near_ones_and_is_no_metric() -> None:

@@ -175,6 +175,7 @@ def application(lasting: Lasting, compiled: CompiledConfig, variables: Mapping[s
         settle=partial(_settle, lasting, admissions.gates, exporter),
         count=partial(_count, lasting),
         cold=lasting.cold,
+        max_body_bytes=resolved.config.limits.max_body,
         tracing=_tracing(lasting, resolved.config.telemetry, exporter),
     )
     lasting.health.adopt(BreakerPolicy.of(resolved.config.router))

@@ -147,7 +147,7 @@ def test_an_empty_section_and_an_empty_key_mean_their_defaults() -> None:
     config = load(MINIMAL + "router:\nlimits:\n  max_body:\nmodel_aliases:\n").config
     assert config == load(MINIMAL).config
     assert config.router.retries == 2
-    assert config.limits.max_body == 6_000_000
+    assert config.limits.max_body == 6 * 1024 * 1024
 
 
 def test_an_unknown_key_is_refused_even_when_it_is_empty() -> None:

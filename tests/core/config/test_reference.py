@@ -22,7 +22,10 @@ def test_every_key_of_every_section_has_a_row() -> None:
 def test_rows_show_kind_default_and_credentials() -> None:
     page = reference()
     assert "| `timeout` | duration | `600s` | Longest time for a whole call. |" in page
-    assert "| `max_body` | size | `6000000` | Largest request body. |" in page
+    assert (
+        "| `max_body` | size | `6291456` | Largest request body; beyond it, 413. Lambda takes no more than the default. |"
+        in page
+    )
     assert "| `model_name` | name | **required** | What clients call it. |" in page
     assert "| `scrape_token` | text |  | Bearer token that may read /metrics and nothing else. *Credential.* |" in page
 

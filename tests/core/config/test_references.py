@@ -62,6 +62,15 @@ def test_the_same_entry_twice_is_a_warning() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("size", "warned"), [("10MB", True), (6_291_457, True), ("6MiB", False), (1, False), ("large", False), (None, False)]
+)
+def test_a_body_larger_than_lambda_takes_is_a_warning(size: object, warned: bool) -> None:
+    found = said({"model_list": models("a"), "limits": {"max_body": size}})
+    assert [severity for severity, _ in found] == ["warning"] * warned
+    assert all("than what Lambda takes (6291456 bytes)" in message for _, message in found)
+
+
 def test_a_timeout_longer_than_a_function_lives_is_a_warning() -> None:
     data = {"model_list": [{**models("a")[0], "timeout": "20m"}]}
     assert said(data) == [("warning", "a timeout of 1200 s is longer than a Lambda function lives (900 s)")]

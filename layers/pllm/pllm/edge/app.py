@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from pllm.core.clock import Clock
+from pllm.core.config.policies import LAMBDA_BODY_BYTES
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.jsontext import dumps
 from pllm.core.principal import Principal
@@ -87,6 +88,7 @@ class Edge:
     count: Callable[[RequestRecord], None] | None = None
     cold: Callable[[], bool] = field(default_factory=First)
     tracing: Tracing | None = None
+    max_body_bytes: int = LAMBDA_BODY_BYTES
 
 
 class Gateway:
@@ -98,7 +100,7 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError(f"only HTTP is served, not {scope['type']}")
-        request = HttpRequest(scope, receive)
+        request = HttpRequest(scope, receive, self._edge.max_body_bytes)
         record = self._open_record(scope)
         trace = self._edge.tracing.begin(request, record) if self._edge.tracing is not None else None
         sent = Sent(send)

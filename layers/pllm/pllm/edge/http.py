@@ -5,10 +5,12 @@ for the rest of the framework (docs/decisions/0002-no-framework-on-the-data-plan
 """
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import aclosing, suppress
 from typing import Any
 
+from pllm.core.config.policies import LAMBDA_BODY_BYTES
 from pllm.core.errors import ErrorKind, GatewayError, invalid
 from pllm.core.jsontext import JsonError, JsonObject, loads
 from pllm.wire.sse import KEEP_ALIVE
@@ -19,23 +21,25 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = Iterable[tuple[str, str]]
 
-MAX_BODY_BYTES = 6 * 1024 * 1024
-"""Lambda's own request limit. Said here with a clear 413, since the platform's answer would not be one."""
-
 KEEP_ALIVE_S = 15.0
+
+# More of them are no length that anybody has: what really comes is counted.
+_DIGITS = re.compile(r"[0-9]{1,18}")
 
 
 class HttpRequest:
     """One request. Header names are lower-case; a header sent twice keeps every value. `caller_arn`: whose SigV4 signature
-    API Gateway has verified, None without one."""
+    API Gateway has verified, None without one. `most_bytes`: of the body; Lambda's own limit is said here with a clear 413,
+    since the platform's answer would not be one."""
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive, most_bytes: int = LAMBDA_BODY_BYTES) -> None:
         self.method: str = scope["method"]
         self.scheme: str = scope.get("scheme", "https")
         self.path: str = scope["path"]
         self.caller_arn = _caller_arn(scope)
         self.query_string: bytes = scope.get("query_string", b"")
         self._receive = receive
+        self._most_bytes = min(most_bytes, LAMBDA_BODY_BYTES)
         self._body: bytes | None = None
         self._headers: dict[str, list[str]] = {}
         for name, value in scope["headers"]:
@@ -56,8 +60,8 @@ class HttpRequest:
 
     async def _read(self) -> bytes:
         declared = self.header("content-length") or ""
-        if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
-            raise _too_large()
+        if _DIGITS.fullmatch(declared) and int(declared) > self._most_bytes:
+            raise _too_large(f"is {declared} bytes", self._most_bytes)
         pieces: list[bytes] = []
         size = 0
         while True:
@@ -66,8 +70,8 @@ class HttpRequest:
                 raise invalid("The request body ended early.")
             piece = message.get("body", b"")
             size += len(piece)
-            if size > MAX_BODY_BYTES:
-                raise _too_large()
+            if size > self._most_bytes:
+                raise _too_large(f"is at least {size} bytes", self._most_bytes)
             pieces.append(piece)
             if not message.get("more_body", False):
                 return b"".join(pieces)
@@ -99,8 +103,9 @@ def _json_type(value: object) -> str:
     return names.get(type(value), "null")
 
 
-def _too_large() -> GatewayError:
-    return GatewayError(ErrorKind.TOO_LARGE, f"The request body is larger than {MAX_BODY_BYTES} bytes.")
+def _too_large(how: str, most_bytes: int) -> GatewayError:
+    message = f"The request body {how}, larger than the {most_bytes} bytes that this gateway takes."
+    return GatewayError(ErrorKind.TOO_LARGE, message)
 
 
 def path_parameter(path: str, prefix: str) -> str:

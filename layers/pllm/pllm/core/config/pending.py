@@ -7,7 +7,6 @@ from pllm.core.config.problem import ConfigProblem, Path
 from pllm.core.config.source import Document
 
 PENDING: dict[str, str] = {
-    "limits.max_body": "the largest body is 6 MiB, as Lambda's",
     "cache": "there is no cache yet",
     "guardrails": "there are no guardrails yet",
 }

@@ -21,6 +21,9 @@ from pllm.core.config.kinds import (
 )
 from pllm.core.config.section import CREDENTIAL, Section, section
 
+LAMBDA_BODY_BYTES = 6 * 1024 * 1024
+"""What Lambda takes as one request at most."""
+
 OnStateError = Literal["open", "closed"]
 Period = Literal["day", "week", "month", "total"]
 CacheScope = Literal["key", "team", "all"]
@@ -59,7 +62,9 @@ class Limits(Section):
         Annotated[OnStateError, one_of(get_args(OnStateError))],
         "`open`: with the table unreachable, limits are kept approximately in memory. `closed`: requests get 503.",
     ] = "open"
-    max_body: Annotated[Size, "Largest request body."] = 6_000_000
+    max_body: Annotated[Size, "Largest request body; beyond it, 413. Lambda takes no more than the default."] = (
+        LAMBDA_BODY_BYTES
+    )
 
 
 @section

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pllm.core.config.cycles import find_cycles
+from pllm.core.config.policies import LAMBDA_BODY_BYTES
 from pllm.core.config.problem import Path
 from pllm.core.config.suggest import did_you_mean
-from pllm.core.config.units import parse_duration
+from pllm.core.config.units import parse_duration, parse_size
 
 FALLBACK_KEYS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
 LAMBDA_MAX_S = 900
@@ -57,6 +58,7 @@ def check_references(data: Any) -> list[Finding]:
         _check_cycles,
         _check_policies,
         _check_breaker,
+        _check_limits,
     )
     return [finding for check in checks for finding in check(data, names)]
 
@@ -229,6 +231,16 @@ def _check_breaker(data: dict[str, Any], names: Names) -> Iterator[Finding]:
     if cooldown is not None and longest is not None and longest < cooldown:
         path: Path = ("router", "circuit_breaker", "max_cooldown" if "max_cooldown" in breaker else "cooldown")
         yield Finding(path, f"max_cooldown ({longest:g} s) is shorter than cooldown ({cooldown:g} s)")
+
+
+def _check_limits(data: dict[str, Any], names: Names) -> Iterator[Finding]:
+    try:
+        size = parse_size(_mapping(data.get("limits")).get("max_body"))
+    except ValueError:
+        return
+    if size > LAMBDA_BODY_BYTES:
+        message = f"a body of {size} bytes is larger than what Lambda takes ({LAMBDA_BODY_BYTES} bytes): that limit holds"
+        yield Finding(("limits", "max_body"), message, severity="warning")
 
 
 def _unknown(

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from pllm.call import Call, Endpoint, Reply
 from pllm.core.clock import Clock
@@ -11,7 +12,6 @@ from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.jsontext import loads
 from pllm.core.record import RequestRecord
-from pllm.core.request_trace import AttemptSpan
 from pllm.providers.base import Timeouts, Transport, UpstreamResponse
 from pllm.providers.copies import send_copies
 from pllm.relay import LiveStream, note_usage
@@ -19,6 +19,9 @@ from pllm.state.health import Health, Observation
 from pllm.translation import Translation, target_of
 from pllm.wire.lane import Lane, Target, WireRequest
 from pllm.wire.neutral import UpstreamDialect
+
+if TYPE_CHECKING:
+    from pllm.core.request_trace import AttemptSpan
 
 COMMIT_AFTER_S = 15.0
 """An upstream that answered 200 and then stays silent this long gets its status committed, so that the client can be sent
@@ -39,7 +42,7 @@ class _Try:
     sent_s: float
     timeout_s: float
     hurried: bool
-    span: AttemptSpan | None
+    span: "AttemptSpan | None"
 
     @property
     def record(self) -> RequestRecord:

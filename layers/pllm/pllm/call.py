@@ -2,15 +2,17 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pllm.core.jsontext import JsonObject
 from pllm.core.limits import GateLimits
 from pllm.core.record import RequestRecord
-from pllm.core.request_trace import RequestTrace
 from pllm.core.tags import NO_TAGS, Tags
 from pllm.providers.base import Provider, ProviderRow
 from pllm.wire.lane import NativeCall
+
+if TYPE_CHECKING:
+    from pllm.core.request_trace import RequestTrace
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Call:
     native: NativeCall | None = None
     form_bytes: int = 0
     limits: tuple[GateLimits, ...] = ()
-    trace: RequestTrace | None = None
+    trace: "RequestTrace | None" = None
     tags: Tags = NO_TAGS
 
 

@@ -6,10 +6,10 @@ counts before a call only wants to know what fits.
 
 import asyncio
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
-from pllm.core.request_trace import AttemptSpan
 from pllm.core.tags import Tags, chosen
 from pllm.pipeline import Call, Pipeline, Reply
 from pllm.providers.base import Timeouts
@@ -19,6 +19,9 @@ from pllm.wire.lane import CountingWire, WireRequest
 from pllm.wire.lanes import upstream_wire
 from pllm.wire.neutral import UpstreamDialect
 from pllm.wire.token_estimate import estimate_tokens
+
+if TYPE_CHECKING:
+    from pllm.core.request_trace import AttemptSpan
 
 _PATIENCE_S = 10.0
 """A count that takes longer than this is worth less than the estimate."""
@@ -99,7 +102,7 @@ class TokenCounting:
         record.failed.append(f"{deployment.id}: {failure.value}")
         return None
 
-    async def _ask(self, deployment: Deployment, question: _Question, span: AttemptSpan | None) -> int:
+    async def _ask(self, deployment: Deployment, question: _Question, span: "AttemptSpan | None") -> int:
         provider = self.pipeline.upstreams.endpoints[deployment.provider].provider
         http = await provider.prepare(deployment, question.wire, question.dialect)
         response = await self.pipeline.upstreams.transport.send(http, Timeouts(first_byte_s=_PATIENCE_S, idle_s=_PATIENCE_S))

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pllm.core.clock import Clock
 from pllm.core.config.policies import LAMBDA_BODY_BYTES
@@ -9,7 +10,6 @@ from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.jsontext import dumps
 from pllm.core.principal import Principal
 from pllm.core.record import RequestRecord
-from pllm.core.request_trace import RequestTrace
 from pllm.edge import errors
 from pllm.edge.auth import Authenticator
 from pllm.edge.count_tokens import CountTokens
@@ -24,6 +24,9 @@ from pllm.telemetry.emf import emf_line
 from pllm.telemetry.log import Emit, crash_site
 from pllm.telemetry.request_line import log_line
 from pllm.telemetry.tracing import Tracing
+
+if TYPE_CHECKING:
+    from pllm.core.request_trace import RequestTrace
 
 # Left to the platform's hard limit: enough to cancel the upstream, say so to the client and settle.
 _RESERVE_S = 1.5
@@ -120,17 +123,17 @@ class Gateway:
             await self._settle(record)
 
     async def _serve(
-        self, request: HttpRequest, sent: Sent, record: RequestRecord, trace: RequestTrace | None, deadline_s: float | None
+        self, request: HttpRequest, sent: Sent, record: RequestRecord, trace: "RequestTrace | None", deadline_s: float | None
     ) -> None:
         path = _canonical(request.path)
         if path in ("/health", "/ready"):
+            _note_route(trace, path)
             await self._health(path, sent, record)
             return
         principal = await self._authenticated(request, record)
         record.principal, record.team = principal.id, principal.team or ""
         route, methods = self._find(path)
-        if trace is not None:
-            trace.route = route
+        _note_route(trace, route)
         record.endpoint, endpoint = _of_method(methods, request.method)
         if not principal.may_call(request.method, path):
             raise GatewayError(ErrorKind.PERMISSION, f"This key may not call {request.method} {path}.")
@@ -204,6 +207,11 @@ class Gateway:
 
     def _log_crash(self, record: RequestRecord, error: Exception) -> None:
         self._edge.emit({"level": "ERROR", "message": "unhandled", "at": crash_site(error), "request_id": record.request_id})
+
+
+def _note_route(trace: "RequestTrace | None", route: str) -> None:
+    if trace is not None:
+        trace.route = route
 
 
 def _of_method(methods: Mapping[str, tuple[str, Endpoint]], method: str) -> tuple[str, Endpoint]:

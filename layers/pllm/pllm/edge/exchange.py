@@ -2,11 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pllm.core.principal import Principal
 from pllm.core.record import RequestRecord
-from pllm.core.request_trace import RequestTrace
 from pllm.edge.http import HttpRequest, Message, Send, json_headers, send_whole
+
+if TYPE_CHECKING:
+    from pllm.core.request_trace import RequestTrace
 
 
 class ClientGoneError(Exception):
@@ -41,7 +44,7 @@ class Exchange:
     record: RequestRecord
     principal: Principal
     deadline_s: float | None = None
-    trace: RequestTrace | None = None
+    trace: "RequestTrace | None" = None
 
     async def answer_json(self, body: bytes) -> None:
         self.record.status = 200

@@ -3,15 +3,18 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from pllm.core.errors import ErrorKind, GatewayError, invalid
 from pllm.core.jsontext import JsonObject
-from pllm.core.request_trace import Conversation
 from pllm.core.tags import NO_TAGS
 from pllm.edge.exchange import Exchange
 from pllm.edge.http import HttpRequest, send_bytes, send_pieces, send_whole
 from pllm.edge.tags import tags_and_body
 from pllm.pipeline import Call, Pipeline, Reply
+
+if TYPE_CHECKING:
+    from pllm.core.request_trace import Conversation
 
 # Sent on when the upstream speaks the client's own dialect: they select behaviour of the provider's API.
 _FORWARDED = ("anthropic-beta", "anthropic-version", "openai-beta")
@@ -54,7 +57,7 @@ class Generation:
         return reply
 
 
-def _overheard(reply: Reply, heard: Conversation) -> Reply:
+def _overheard(reply: Reply, heard: "Conversation") -> Reply:
     """The same reply, what is sent of it kept for the trace."""
     heard.final = reply.final
     if reply.pieces is None:
@@ -64,7 +67,7 @@ def _overheard(reply: Reply, heard: Conversation) -> Reply:
     return replace(reply, pieces=_kept(reply.pieces, heard))
 
 
-async def _kept(pieces: AsyncGenerator[bytes], heard: Conversation) -> AsyncGenerator[bytes]:
+async def _kept(pieces: AsyncGenerator[bytes], heard: "Conversation") -> AsyncGenerator[bytes]:
     async with aclosing(pieces):
         async for piece in pieces:
             heard.hear(piece)

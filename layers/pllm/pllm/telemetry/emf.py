@@ -11,6 +11,7 @@ from typing import Any
 
 from pllm.core.errors import ErrorKind
 from pllm.core.record import RequestRecord
+from pllm.telemetry.genai_names import operation_of, provider_of
 
 NAMESPACE = "PLLM"
 """What lines are made under; `telemetry.log.Log` puts a deployment's own in its place."""
@@ -131,13 +132,13 @@ def _properties(record: RequestRecord) -> dict[str, Any]:
     """https://opentelemetry.io/docs/specs/semconv/gen-ai/: names of attributes; what is unknown is left out."""
     found: dict[str, Any] = {
         "request_id": record.request_id,
-        "gen_ai.operation.name": record.endpoint,
+        "gen_ai.operation.name": operation_of(record.endpoint),
         "http.response.status_code": record.status,
     }
     optional = {
         "gen_ai.request.model": record.model,
         "gen_ai.response.model": record.upstream_model,
-        "gen_ai.provider.name": record.provider,
+        "gen_ai.provider.name": provider_of(record.provider),
         "gen_ai.usage.input_tokens": record.prompt_tokens,
         "gen_ai.usage.output_tokens": record.completion_tokens,
         "gen_ai.response.finish_reasons": [record.finish] if record.finish else None,

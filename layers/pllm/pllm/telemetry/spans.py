@@ -9,19 +9,8 @@ from urllib.parse import urlsplit
 
 from pllm.core.record import RequestRecord
 from pllm.core.request_trace import AttemptSpan, RequestTrace
+from pllm.telemetry.genai_names import operation_of, provider_of
 from pllm.telemetry.otlp_json import CLIENT, SERVER, Attributes, Link, Span, Value
-
-_OPERATIONS = {"chat": "chat", "messages": "chat", "responses": "chat", "completions": "text_completion"}
-
-# Where the conventions have a name of their own for a provider of ours.
-_PROVIDERS = {
-    "azure": "azure.ai.openai",
-    "bedrock": "aws.bedrock",
-    "gemini": "gcp.gemini",
-    "mistral": "mistral_ai",
-    "vertex": "gcp.vertex_ai",
-    "xai": "x_ai",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +70,6 @@ def _attempt(finished: Finished, number: int) -> Span:
 
 def _route(trace: RequestTrace) -> str:
     return f"{trace.route}{{id}}" if trace.route.endswith("/") else trace.route
-
-
-def operation_of(endpoint: str) -> str:
-    """`gen_ai.operation.name`: what is not in the conventions' list goes by the endpoint's own name."""
-    return _OPERATIONS.get(endpoint, endpoint)
-
-
-def provider_of(provider: str) -> str:
-    """`gen_ai.provider.name`."""
-    return _PROVIDERS.get(provider, provider)
 
 
 def _http(finished: Finished) -> dict[str, Value]:

@@ -7,11 +7,10 @@ client's `traceparent` and AWS's `Sampled=1` count as a parent that has decided.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pllm.core.clock import Clock
 from pllm.core.record import RequestRecord
-from pllm.core.request_trace import Conversation, RequestTrace
 from pllm.core.trace_context import (
     SAMPLED,
     RandomBits,
@@ -24,6 +23,9 @@ from pllm.core.trace_context import (
     parse_xray,
     xray_trace_id,
 )
+
+if TYPE_CHECKING:
+    from pllm.core.request_trace import RequestTrace
 
 COLLECTOR_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 """One of them names a collector where the configuration does not."""
@@ -48,14 +50,14 @@ class Spans(Protocol):
         """Whether a trace is recorded, given what its parent decided, None where there is none that did."""
         ...
 
-    def add(self, trace: RequestTrace, record: RequestRecord, request: Request) -> None: ...
+    def add(self, trace: "RequestTrace", record: RequestRecord, request: Request) -> None: ...
 
 
 def _nobody() -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tracing:
     """`invocation` gives Lambda's own header for the invocation that runs. `propagate`: whether upstreams may be told.
     `content`: whether spans are to hold what was said."""
@@ -67,7 +69,7 @@ class Tracing:
     spans: Spans | None = None
     content: bool = False
 
-    def begin(self, request: Request, record: RequestRecord) -> RequestTrace | None:
+    def begin(self, request: Request, record: RequestRecord) -> "RequestTrace | None":
         """Notes the trace in the record; None where no attempt and no exporter needs to know more of it."""
         platform = self._platform(request)
         carried = request.all("traceparent")
@@ -84,7 +86,7 @@ class Tracing:
             record.platform_trace_id = xray_trace_id(platform.trace_id)
         return trace
 
-    def end(self, trace: RequestTrace | None, record: RequestRecord, request: Request) -> None:
+    def end(self, trace: "RequestTrace | None", record: RequestRecord, request: Request) -> None:
         """Once the record is complete."""
         if trace is not None and trace.recorded and self.spans is not None:
             self.spans.add(trace, record, request)
@@ -93,13 +95,17 @@ class Tracing:
         header = self.invocation() or request.header("x-amzn-trace-id")
         return parse_xray(header) if header else None
 
-    def _passed_on(self, client: TraceContext, state: Sequence[str]) -> RequestTrace:
+    def _passed_on(self, client: TraceContext, state: Sequence[str]) -> "RequestTrace":
+        from pllm.core.request_trace import RequestTrace  # for those who trace
+
         own = TraceContext(client.trace_id, new_span_id(self.random_bits), client.flags, parse_tracestate(state))
         return RequestTrace(own, self.random_bits, client.span_id)
 
     def _recorded(
         self, spans: Spans, trace_id: str, client: TraceContext | None, platform: XRay | None, request: Request
-    ) -> RequestTrace | None:
+    ) -> "RequestTrace | None":
+        from pllm.core.request_trace import Conversation, RequestTrace  # for those who trace
+
         decided = platform if platform is not None and platform.sampled else None
         parent = client or decided
         recorded = spans.samples(parent.sampled if parent is not None else None, trace_id)

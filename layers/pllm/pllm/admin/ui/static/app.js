@@ -26,6 +26,7 @@ const PAGES = [
   { name: "usage", title: "Usage" },
   { name: "routes", title: "Routes" },
   { name: "chat", title: "Chat" },
+  { name: "settings", title: "Settings" },
 ];
 
 const app = document.getElementById("app");

@@ -1,4 +1,5 @@
-"""Eight gateway processes behind one table, a provider that fails on command and a spare, and clients that note everything."""
+"""Eight gateway processes behind one table, a third party's mock provider that fails on command and a spare, and clients that
+note everything."""
 
 import asyncio
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import aiohttp
 from aiohttp import web
+from tests.support.llmock import Llmock
 from tests.support.processes import ROOT
 
 KEY = "sk-fleet"
@@ -39,35 +41,38 @@ _ANSWER = {
 
 
 @dataclass
-class Provider:
-    """Answers, or fails while `failing`. `asked`: when each request came, monotonic seconds."""
+class Primary:
+    """llmock, which fails while it is told to, and keeps when each request came."""
 
-    url: str = ""
-    failing: bool = False
-    asked: list[float] = field(default_factory=list)
+    mock: Llmock
 
-    async def chat(self, request: web.Request) -> web.Response:
-        self.asked.append(time.monotonic())
-        await request.read()
-        if self.failing:
-            return web.json_response({"error": {"message": "out of order"}}, status=500)
-        return web.json_response(_ANSWER)
+    async def fail(self) -> None:
+        await asyncio.to_thread(self.mock.will, {"type": "fail", "status": 500, "message": "out of order", "times": None})
 
-    def asked_between(self, start_s: float, end_s: float) -> int:
-        return sum(start_s <= at <= end_s for at in self.asked)
+    async def mend(self) -> None:
+        await asyncio.to_thread(self.mock.relent)
+
+    async def asked(self, start_s: float, end_s: float) -> list[float]:
+        """When requests came within a time, monotonic seconds: the clock is the machine's, one for all processes."""
+        seen = await asyncio.to_thread(self.mock.seen)
+        return sorted(one["started_at"] for one in seen if start_s <= one["started_at"] <= end_s)
 
 
 @asynccontextmanager
-async def provider() -> AsyncIterator[Provider]:
-    one = Provider()
+async def spare_provider() -> AsyncIterator[str]:
+    """One that always answers; gives its address."""
+
+    async def chat(request: web.Request) -> web.Response:
+        await request.read()
+        return web.json_response(_ANSWER)
+
     app = web.Application()
-    app.router.add_post("/v1/chat/completions", one.chat)
+    app.router.add_post("/v1/chat/completions", chat)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        one.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        yield one
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import boto3
 import pytest
-from tests.e2e.fleet_world import CONFIG, TABLE, WORKERS, Fleet, Provider, Seen, fleet, provider
+from tests.e2e.fleet_world import CONFIG, TABLE, WORKERS, Fleet, Primary, Seen, fleet, spare_provider
 from tests.support.dynamodb import Emulator, create_table
+from tests.support.llmock import running_llmock
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_java]
 
@@ -39,21 +40,23 @@ def _added_ms(seen: list[Seen], share: float) -> float:
     return sorted(one.overhead_ms for one in seen)[int(len(seen) * share)]
 
 
-async def _outage(many: Fleet, primary: Provider) -> None:
+async def _outage(many: Fleet, primary: Primary) -> None:
     """All avoid the failing one within a snapshot's age; one probe a cool-down; recovery; nobody hears of any of it."""
-    primary.failing = True
     failed_s = time.monotonic()
+    await primary.fail()
     await many.until(lambda last: all(one.attempts == 1 and one.deployment == "spare" for one in last), SNAPSHOT_AGE_S + 2)
     avoided_s = max(one.at_s for one in many.seen if one.attempts > 1) - failed_s
     await asyncio.sleep(max(failed_s + COOLDOWN_S - 0.3 - time.monotonic(), 0))
     quiet_s = time.monotonic()
     await asyncio.sleep(2 * COOLDOWN_S)
-    probes = [at - failed_s for at in primary.asked if at >= quiet_s]
-    primary.failing = False
+    calm_s = time.monotonic()
+    await primary.mend()
     back_s = await many.until(lambda last: all(one.deployment == "primary" for one in last), COOLDOWN_S + SNAPSHOT_AGE_S + 3)
     seen = many.between(failed_s, time.monotonic())
+    met = len(await primary.asked(failed_s, quiet_s))
+    probes = [at - failed_s for at in await primary.asked(quiet_s, calm_s)]
     print(
-        f"\nfleet of {WORKERS}: {primary.asked_between(failed_s, quiet_s)} requests met the failure, "
+        f"\nfleet of {WORKERS}: {met} requests met the failure, "
         f"all avoid it {avoided_s:.2f} s after it began; probes at {', '.join(f'{at:.1f}' for at in probes)} s "
         f"(cool-down {COOLDOWN_S} s); all use it again {back_s:.1f} s after it was mended; "
         f"{len(seen)} requests, {sum(one.status != 200 for one in seen)} lost"
@@ -93,13 +96,14 @@ async def test_eight_workers_act_as_one_and_survive_their_table(tmp_path: Path) 
     try:
         table.start()
         _create_table(table.endpoint)
-        async with provider() as primary, provider() as spare:
-            config = tmp_path / "config.yaml"
-            config.write_text(CONFIG.format(primary=primary.url, spare=spare.url, cooldown_s=COOLDOWN_S))
-            async with fleet(config, table.endpoint) as many, many.load(PAUSE_S):
-                await many.until(lambda last: all(one.deployment == "primary" for one in last), 30)
-                await asyncio.sleep(1.5)
-                await _outage(many, primary)
-                await _table_gone(many, table)
+        with running_llmock() as mock:
+            async with spare_provider() as spare:
+                config = tmp_path / "config.yaml"
+                config.write_text(CONFIG.format(primary=mock.url, spare=spare, cooldown_s=COOLDOWN_S))
+                async with fleet(config, table.endpoint) as many, many.load(PAUSE_S):
+                    await many.until(lambda last: all(one.deployment == "primary" for one in last), 30)
+                    await asyncio.sleep(1.5)
+                    await _outage(many, Primary(mock))
+                    await _table_gone(many, table)
     finally:
         table.stop()

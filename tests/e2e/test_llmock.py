@@ -6,19 +6,16 @@ coped: whether it waited as long as it was asked to, backed off, stopped in time
 
 import io
 import itertools
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import anthropic
-import httpx
 import httpx2
 import openai
 import pytest
-from tests.runtime.support.emulator import free_port
+from tests.support.llmock import Llmock, running_llmock
 from tests.support.processes import LOCAL_KEY, Running, pllm_local
 
 from pllm.cli_probe import probe
@@ -29,59 +26,11 @@ _MODELS = 120
 _STORY = "a story that is too long to be sent in five chunks and ends in pong"
 
 
-class Llmock:
-    """A running llmock, by its control API."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._http = httpx.Client(base_url=url)
-
-    def close(self) -> None:
-        self._http.close()
-
-    def will(self, *behaviors: dict[str, Any]) -> None:
-        self._http.post("/_llmock/reset").raise_for_status()
-        self._http.post("/_llmock/scenario", json={"behaviors": behaviors}).raise_for_status()
-
-    def verdict(self) -> dict[str, Any]:
-        found: dict[str, Any] = self._http.get("/_llmock/verdict").raise_for_status().json()
-        return found
-
-    def findings(self) -> list[str]:
-        return [finding["code"] for finding in self.verdict()["findings"]]
-
-    def seen(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._http.get("/_llmock/requests").raise_for_status().json()["requests"]
-        return found
-
-
 @pytest.fixture(scope="module")
 def llmock() -> Iterator[Llmock]:
-    port = free_port()
-    command = [sys.executable, "-m", "llmock.cli", "serve", "--port", str(port), "--log-level", "warning"]
     # Chunks that come together would be judged together: then a fault after the first is still one before the first byte.
-    command += ["--response-style", "echo", "--context-window", "2000", "--stream-chunk-delay-ms", "10"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        server = Llmock(f"http://127.0.0.1:{port}")
-        _wait_until_it_answers(server.url, process)
+    with running_llmock("--response-style", "echo", "--context-window", "2000", "--stream-chunk-delay-ms", "10") as server:
         yield server
-        server.close()
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait_until_it_answers(url: str, process: "subprocess.Popen[bytes]") -> None:
-    deadline_s = time.monotonic() + 30
-    while time.monotonic() < deadline_s and process.poll() is None:
-        try:
-            httpx.get(f"{url}/health")
-        except httpx.TransportError:
-            time.sleep(0.05)
-        else:
-            return
-    raise AssertionError("llmock did not start")
 
 
 @pytest.fixture(scope="module")

@@ -190,7 +190,10 @@ async def test_the_control_planes_log_line_is_what_its_filter_looks_for(template
 def test_the_dashboard_and_the_alarms_can_be_left_out(template: Template) -> None:
     conditions = {name: one.get("Condition") for name, one in template["Resources"].items()}
     assert conditions["OperatorDashboard"] == "WithDashboard"
-    assert {conditions[name] for name, _ in alarmed(template)} | {conditions["AlarmTopic"]} == {"WithAlarms"}
+    alarms = {name: conditions[name] for name, _ in alarmed(template)}
+    assert alarms.pop("ProbeAlarm") == "ProbesWithAlarms"
+    assert template["Conditions"]["ProbesWithAlarms"] == {"Fn::And": [{"Condition": "WithProbes"}, {"Condition": "WithAlarms"}]}
+    assert {*alarms.values(), conditions["AlarmTopic"]} == {"WithAlarms"}
     assert conditions["AlarmSubscription"] == "WithAlarmEmail"
     address = re.compile(template["Parameters"]["AlarmEmail"]["AllowedPattern"])
     assert [bool(address.fullmatch(text)) for text in ("", "ops@example.com", "nobody")] == [True, True, False]

@@ -119,6 +119,28 @@ def test_the_version_that_holds_is_probed_with_the_keys_of_the_moment(
     store.close()
 
 
+@pytest.mark.needs_java
+def test_probes_are_logged_as_the_configuration_says_and_counted_all_the_same(
+    endpoint: str, lists: ProviderThread, tmp_path: Path
+) -> None:
+    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "y"}
+    client = boto3.client("dynamodb", endpoint_url=endpoint, region_name="us-east-1", **keys)
+    create_table(client, "quiet")
+    file = tmp_path / "config.yaml"
+    file.write_text(config("m", address=lists.address) + "logging: {level: warning}\n")
+    environment = {
+        "PLLM_TABLE": "quiet", "PLLM_DYNAMODB_ENDPOINT": endpoint, "PLLM_CONFIG": str(file), "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "UPSTREAM": "sk-upstream", "PLLM_METRICS_NAMESPACE": "Ours",
+    }  # fmt: skip
+    lines: list[dict[str, Any]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, environment[name])
+        assert rollup(environment, lines.append)({"job": "health-probes"}, None)["ok"] == 1
+    (line,) = lines
+    assert (line["ProbesOk"], line["_aws"]["CloudWatchMetrics"][0]["Namespace"]) == (1, "Ours")
+
+
 def test_without_the_table_nothing_is_guessed(lists: ProviderThread, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(config("m", address=lists.address))

@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from random import SystemRandom
@@ -264,7 +264,7 @@ def rollup(environment: Mapping[str, str] = os.environ, emit: Emit = emit_to_std
     from pllm.rollup import handler  # for its function alone
 
     log = Log(emit, Settings.of(environment).namespace)
-    return handler(environment, SystemClock(), log, probe_outfit(environment, log))
+    return handler(environment, SystemClock(), log, replace(probe_outfit(environment, log), adopt=log.adopt))
 
 
 def probe_outfit(environment: Mapping[str, str], emit: Emit) -> "Outfit":

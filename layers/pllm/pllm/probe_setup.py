@@ -33,7 +33,7 @@ from pllm.telemetry.log import Emit
 @dataclass(frozen=True, slots=True)
 class Outfit:
     """What probes are sent with. `models`: the catalogue, read when first needed. `endpoints` makes the providers for a
-    transport, whose connections belong to one event loop."""
+    transport, whose connections belong to one event loop. `adopt` is told of the configured level of the log."""
 
     environment: Mapping[str, str]
     settings: Settings
@@ -42,11 +42,13 @@ class Outfit:
     registry: Registry
     models: Callable[[], ModelCatalogue]
     endpoints: Callable[[AiohttpTransport, AwsCredentialSource, Clock], Mapping[str, Endpoint]]
+    adopt: Callable[[str], None] = lambda level: None
 
     @asynccontextmanager
     async def prober(self, compiled: CompiledConfig, variables: Mapping[str, str], store: Store) -> AsyncIterator[Prober]:
         """Raises ConfigError where a variable is missing that must be there."""
         config = resolve(compiled.config, variables.get, compiled.source).config
+        self.adopt(config.logging.level)
         today = time.strftime("%Y-%m-%d", time.gmtime(self.clock.wall_s()))
         built = build(config, self.registry, variables, partial(self.models().profile_of, today=today))
         transport = AiohttpTransport(self.clock)

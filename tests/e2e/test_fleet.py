@@ -15,7 +15,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.needs_java]
 
 COOLDOWN_S = 7
 SNAPSHOT_AGE_S = 6.5
-PAUSE_S = 0.12
+PAUSE_S = 0.25
+# What a machine that has other things to do may add to a wait. The promises themselves are asserted on what was measured.
+PATIENCE_S = 15
 
 
 def _create_table(endpoint: str) -> None:
@@ -44,14 +46,18 @@ async def _outage(many: Fleet, primary: Primary) -> None:
     """All avoid the failing one within a snapshot's age; one probe a cool-down; recovery; nobody hears of any of it."""
     failed_s = time.monotonic()
     await primary.fail()
-    await many.until(lambda last: all(one.attempts == 1 and one.deployment == "spare" for one in last), SNAPSHOT_AGE_S + 2)
+    await many.until(
+        lambda last: all(one.attempts == 1 and one.deployment == "spare" for one in last), SNAPSHOT_AGE_S + PATIENCE_S
+    )
     avoided_s = max(one.at_s for one in many.seen if one.attempts > 1) - failed_s
     await asyncio.sleep(max(failed_s + COOLDOWN_S - 0.3 - time.monotonic(), 0))
     quiet_s = time.monotonic()
     await asyncio.sleep(2 * COOLDOWN_S)
     calm_s = time.monotonic()
     await primary.mend()
-    back_s = await many.until(lambda last: all(one.deployment == "primary" for one in last), COOLDOWN_S + SNAPSHOT_AGE_S + 3)
+    back_s = await many.until(
+        lambda last: all(one.deployment == "primary" for one in last), COOLDOWN_S + SNAPSHOT_AGE_S + PATIENCE_S
+    )
     seen = many.between(failed_s, time.monotonic())
     met = len(await primary.asked(failed_s, quiet_s))
     probes = [at - failed_s for at in await primary.asked(quiet_s, calm_s)]
@@ -73,13 +79,13 @@ async def _table_gone(many: Fleet, table: Emulator) -> None:
     await asyncio.sleep(2)
     table.stop()
     killed_s = time.monotonic()
-    opened_s = await many.until(lambda last: all(one.degraded for one in last), 12)
+    opened_s = await many.until(lambda last: all(one.degraded for one in last), PATIENCE_S)
     steady_s = time.monotonic()
     await asyncio.sleep(2)
     table.start()
     _create_table(table.endpoint)
     restarted_s = time.monotonic()
-    back_s = await many.until(lambda last: not any(one.degraded for one in last), 15)
+    back_s = await many.until(lambda last: not any(one.degraded for one in last), PATIENCE_S)
     before, during = many.between(started_s, killed_s), many.between(steady_s, steady_s + 2)
     print(
         f"table killed: all workers degraded after {opened_s:.1f} s; added p50/p95 {_added_ms(before, 0.5):.1f}/"

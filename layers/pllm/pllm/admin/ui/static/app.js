@@ -113,3 +113,4 @@ async function show(main, name, context, left) {
 
 addEventListener("hashchange", open);
 login(app, { enter });
+import(`./pages/${PAGES[0].name}.js`).catch(() => {}); // while somebody looks for the key; what fails is told when it is opened

@@ -1,7 +1,7 @@
 // Small charts in SVG. Each has its numbers as a table too, for whoever cannot see it or wants to read it to the unit.
 
 import { table } from "./components.js";
-import { h, replace, svg } from "./dom.js";
+import { h, replace, svg, update } from "./dom.js";
 
 const PAD = { top: 10, right: 8, bottom: 24, left: 0 };
 const LABEL_WIDTH_PX = 56;
@@ -25,6 +25,7 @@ export function timeSeries({ title, series, format, tick = format, time, axis = 
 
   function draw() {
     tip.hidden = true;
+    series.forEach((one, place) => (legend.children[place].hidden = kind === "lines" && points.length > 0 && !points.some((point) => known(point, one))));
     if (width) replace(picture, drawing(chart, points, width, (point, x) => point ? showTip(tip, chart, point, x, width) : (tip.hidden = true)));
   }
 
@@ -37,7 +38,7 @@ export function timeSeries({ title, series, format, tick = format, time, axis = 
   function tell() {
     const columns = [{ label: "Time", header: true, cell: (point) => time(point.at) }];
     for (const one of series) columns.push({ label: one.label, align: "end", cell: (point) => format(point.values[one.key]) });
-    replace(numbers, table({ caption: `${title}, as numbers`, columns, rows: [...points].reverse() }));
+    update(numbers, table({ caption: `${title}, as numbers`, columns, rows: [...points].reverse() }));
   }
 
   details.addEventListener("toggle", () => details.open && tell());
@@ -55,7 +56,7 @@ function drawing(chart, points, width, hovered) {
   const { series, kind, height, tick: short, axis } = chart;
   const totals = points.map((point) => series.map((one) => point.values[one.key] ?? 0));
   const highest = Math.max(0, ...totals.map((values) => (kind === "bars" ? values.reduce((sum, value) => sum + value, 0) : Math.max(0, ...values))));
-  const seen = points.some((point) => series.some((one) => point.values[one.key] !== null && point.values[one.key] !== undefined && (kind === "lines" || point.values[one.key] > 0)));
+  const seen = points.some((point) => series.some((one) => known(point, one) && (kind === "lines" || point.values[one.key] > 0)));
   const ticks = niceTicks(highest);
   const top = ticks.at(-1);
   const inner = { width: width - PAD.left - PAD.right - LABEL_WIDTH_PX, height: height - PAD.top - PAD.bottom };
@@ -90,6 +91,10 @@ function drawing(chart, points, width, hovered) {
   return picture;
 }
 
+function known(point, one) {
+  return point.values[one.key] !== null && point.values[one.key] !== undefined;
+}
+
 function bars(series, points, place, step, top, inner) {
   const width = Math.max(1, Math.min(step - (step > 6 ? 2 : step > 3 ? 1 : 0), 36));
   return points.map((point, index) => {
@@ -106,7 +111,7 @@ function bars(series, points, place, step, top, inner) {
 
 function lines(series, points, place) {
   return series.map((one) => {
-    const has = (index) => points[index] !== undefined && points[index].values[one.key] !== null && points[index].values[one.key] !== undefined;
+    const has = (index) => points[index] !== undefined && known(points[index], one);
     let path = "";
     const dots = [];
     points.forEach((point, index) => {
@@ -138,7 +143,7 @@ function summary(chart, points) {
 }
 
 function showTip(tip, chart, point, x, width) {
-  const rows = chart.series.map((one) => h("li", null, swatch(one), h("span", null, one.label), h("strong", null, chart.format(point.values[one.key]))));
+  const rows = chart.series.filter((one) => chart.kind === "bars" || known(point, one)).map((one) => h("li", null, swatch(one), h("span", null, one.label), h("strong", null, chart.format(point.values[one.key]))));
   replace(tip, h("p", { class: "small muted" }, chart.time(point.at)), h("ul", null, rows));
   tip.hidden = false;
   const left = x > width / 2 ? x - tip.offsetWidth - 10 : x + 10;

@@ -75,9 +75,11 @@ function conversation(context, models) {
       const told = await ask(context.api, settings.body(turns), { signal: mine.signal, onStart: shown.started, onText: heard });
       shown.ended(told, models);
       if (shown.text && told.state !== "broken" && turns === conversationThen) turns.push({ role: "assistant", content: shown.text });
+      if (told.state === "broken") shown.offer(againButton(shown));
       context.announce(`The answer is ${told.state}`);
     } catch (error) {
       shown.refused(error);
+      shown.offer(againButton(shown));
     } finally {
       if (running === mine) running = null;
       stop.hidden = true;
@@ -88,6 +90,16 @@ function conversation(context, models) {
       shown.add(piece, thinking);
       bottom();
     }
+  }
+
+  function againButton(shown) {
+    const again = button("Ask again", { icon: "refresh", class: "button button-small", onclick: askAgain });
+    function askAgain() {
+      if (running || log.lastElementChild !== shown.node) return;
+      again.remove();
+      answer();
+    }
+    return again;
   }
 
   /** Follows the answer, unless somebody has scrolled up to read. */

@@ -6,7 +6,8 @@ import { milliseconds, number, usd } from "../format.js";
 
 const ENDS = { length: "cut off at the most tokens", content_filter: "cut off by a content filter", tool_calls: "it wants to call a tool" };
 
-/** { node, text, told(text), add(piece, thinking), started(facts), ended(told, models), refused(error) } */
+/** { node, text, told(text), add(piece, thinking), started(facts), ended(told, models), refused(error),
+ * offer(button) } */
 export function message(role, name) {
   const who = h("span", { class: "chat-who" }, name);
   const state = h("span", null, role === "assistant" && badge("waiting", "quiet"));
@@ -35,6 +36,9 @@ export function message(role, name) {
       text.normalize();
       replace(state, ending(told));
       replace(facts, told.why && h("p", { class: "problem" }, told.why), factList(told, models), made.text && copyButton(made));
+    },
+    offer(again) {
+      facts.append(again);
     },
     refused(error) {
       replace(state, badge("refused", "bad"));

@@ -5,7 +5,7 @@ import { badge, card, empty, notice, pageHead, segments, short, skeleton, stat, 
 import { h, update } from "../dom.js";
 import { ago, compact, milliseconds, number, percent, plural, usd, usdShort, usdWhole } from "../format.js";
 import { live } from "../live.js";
-import { RANGES, loadUsage, withSpeed } from "./overview_data.js";
+import { RANGES, loadUsage, remembered, withSpeed } from "./overview_data.js";
 
 export const title = "Overview";
 
@@ -16,10 +16,11 @@ export async function render(root, context) {
   const tiles = h("div", null, skeleton(1, { tall: true }));
   const shares = h("div", { class: "grid-2" }, card({}, skeleton(4)), card({}, skeleton(4)));
   const attention = h("div", null);
+  const usageOf = remembered((wanted) => loadUsage(context.api, wanted));
   const updates = live(context, async () => {
     const wanted = range;
     const paths = ["/v1/admin/models/stats", "/api/admin/series"];
-    const [usage, fleet, speed] = await Promise.all([loadUsage(context.api, wanted), ...paths.map((path) => context.api.get(path))]);
+    const [usage, fleet, speed] = await Promise.all([usageOf(wanted), ...paths.map((path) => context.api.get(path))]);
     if (wanted !== range) return;
     update(warning, shedding(fleet));
     update(tiles, totals(fleet, usage, speed));
@@ -30,6 +31,7 @@ export async function render(root, context) {
   const choice = segments({ label: "Time", items: RANGES.map(({ id, label }) => ({ id, label })), selected: range.id, onchange: choose });
   async function choose(id) {
     range = RANGES.find((one) => one.id === id);
+    charts.node.classList.add("is-stale");
     await updates.reload();
     context.announce(`Showing the last ${range.label}`);
   }
@@ -72,6 +74,7 @@ function drawCharts() {
   const node = h("div", { class: "grid-2" }, all.map(([chart, name, subtitle]) => card({ title: name, subtitle }, chart.node)));
   function show(points, wanted) {
     range = wanted;
+    node.classList.remove("is-stale");
     for (const [chart] of all) chart.show(points);
   }
   return { node, show };

@@ -29,6 +29,18 @@ export async function loadUsage(api, range) {
   return { points: points(rows, range, Date.parse(first.from), Date.parse(first.to)), groups: rows, sums: summed(rows) };
 }
 
+/** Loads the sums of hours and days once a minute and no oftener: they read far more of the table than those of minutes. */
+export function remembered(load) {
+  const known = new Map();
+  return async function usage(range) {
+    const found = known.get(range.id);
+    if (range.period !== "minute" && found && Date.now() - found.at < MINUTE_MS) return found.usage;
+    const loaded = await load(range);
+    known.set(range.id, { usage: loaded, at: Date.now() });
+    return loaded;
+  };
+}
+
 /** The points with percentiles where there are some: of the last minutes, if the points are minutes. */
 export function withSpeed(points, range, speed) {
   if (range.period !== "minute") return points;

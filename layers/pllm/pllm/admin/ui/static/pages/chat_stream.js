@@ -52,17 +52,16 @@ export async function ask(api, body, { signal, onStart, onText }) {
   return told;
 }
 
+/** Reads to the last byte, also behind the end marker or an error: who goes away before looks like a client that left. */
 async function streamed(body, told, heard) {
   let done = false;
   for await (const data of events(body)) {
-    if (data === "[DONE]") {
-      done = true;
-      break;
-    }
+    done ||= data === "[DONE]";
+    if (done || told.why) continue;
     const chunk = JSON.parse(data);
     if (chunk.error) {
       told.why = chunk.error.message ?? "The provider's stream broke.";
-      return;
+      continue;
     }
     told.usage = chunk.usage ?? told.usage;
     const choice = chunk.choices?.[0];
@@ -72,6 +71,7 @@ async function streamed(body, told, heard) {
     if (thinking) heard(thinking, true);
     if (delta.content || delta.refusal) heard(delta.content || delta.refusal, false);
   }
+  if (told.why) return;
   if (done && told.finish) told.state = "finished";
   else told.why = told.finish ? "The stream ended without its end marker." : "The stream ended before the answer was complete.";
 }

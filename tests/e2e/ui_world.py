@@ -1,5 +1,6 @@
 """What the browser is shown: a gateway with traffic behind it, whose names and errors try to be markup and scripts."""
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -27,24 +28,28 @@ ODD_KEY = ("'\"" + BAIT + "\u05d0\u05d1 long" * 50)[:128].strip()
 ODD_ERROR = f"upstream says {BAIT}\u202e"
 
 _PRICES = {"input_cost_per_token": 0.000_001, "output_cost_per_token": 0.000_003}
-_FAILING, _CUT = "failing", "cut"
+_FAILING, _CUT, _REFUSING, _SLOW = "failing", "cut", "refusing", "slow"
 
 
 @dataclass
 class Provider:
-    """An upstream whose behaviour is its model's name. `asked` counts its requests by that name."""
+    """An upstream whose behaviour is its model's name. `asked` counts its requests by that name; a slow one says its first
+    word and goes on when it is `released`."""
 
     asked: Counter[str] = field(default_factory=Counter)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def answer(self, request: Request) -> Response:
         body = await request.json()
         model = body["model"]
         self.asked[model] += 1
-        if model == _FAILING:
-            return JSONResponse({"error": {"message": ODD_ERROR, "type": "server_error", "code": BAIT}}, 500)
+        if model in (_FAILING, _REFUSING):
+            error = {"message": ODD_ERROR, "type": "odd_error", "code": BAIT}
+            return JSONResponse({"error": error}, 500 if model == _FAILING else 400)
         words = ["You ", "said: ", str(body["messages"][-1]["content"])]
         if body.get("stream"):
-            return StreamingResponse(_events(words, cut=model == _CUT), media_type="text/event-stream")
+            waits = self.released if model == _SLOW else None
+            return StreamingResponse(_events(words, waits, cut=model == _CUT), media_type="text/event-stream")
         message = {"role": "assistant", "content": "".join(words)}
         return JSONResponse(
             {"id": "1", "object": "chat.completion", "created": 1, "model": model, "usage": _usage(words)}
@@ -56,10 +61,12 @@ def _usage(words: list[str]) -> dict[str, int]:
     return {"prompt_tokens": 10, "completion_tokens": len(words), "total_tokens": 10 + len(words)}
 
 
-async def _events(words: list[str], cut: bool) -> AsyncIterator[bytes]:
+async def _events(words: list[str], waits: asyncio.Event | None, *, cut: bool) -> AsyncIterator[bytes]:
     head = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "x"}
     for word in words:
         yield _event({**head, "choices": [{"index": 0, "delta": {"content": word}, "finish_reason": None}]})
+        if waits is not None:
+            await waits.wait()
     if cut:
         raise ConnectionResetError("the stream is cut here, on purpose")
     yield _event({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
@@ -72,7 +79,8 @@ def _event(value: dict[str, Any]) -> bytes:
 
 
 def configuration(upstream: str, **more: Any) -> dict[str, Any]:
-    """`smart` has two deployments, `weak` falls back, `broken` is cut in mid-stream, `down` always fails; then the odd ones."""
+    """`smart` has two deployments, `weak` falls back, `broken` is cut in mid-stream, `slow` waits there, `down` always fails,
+    `refusing` blames the client; then the odd one."""
 
     def entry(name: str, model: str, priority: int = 0) -> dict[str, Any]:
         params = {"model": f"compatible/{model}", "api_base": f"{upstream}/v1"}
@@ -86,6 +94,8 @@ def configuration(upstream: str, **more: Any) -> dict[str, Any]:
             entry("weak", "secondary", 1),
             entry("down", _FAILING),
             entry("broken", _CUT),
+            entry("slow", _SLOW),
+            entry("refusing", _REFUSING),
             entry(ODD_MODEL, "odd"),
         ],
         "model_aliases": {"default": ["smart", "weak"], ODD_ALIAS: ["smart"]},
@@ -97,11 +107,18 @@ def configuration(upstream: str, **more: Any) -> dict[str, Any]:
 
 @dataclass
 class World:
-    """`gateway` is a `pllm local`, `provider` the one upstream behind it, at `upstream`."""
+    """`gateway` is a `pllm local`, `upstream` the one provider behind it."""
 
     gateway: Running
-    provider: Provider
-    upstream: str
+    upstream: Served[Provider]
+
+    @property
+    def provider(self) -> Provider:
+        return self.upstream.made
+
+    def release(self) -> None:
+        """Lets the slow one go on."""
+        self.upstream.call(self.provider.released.set)
 
     @property
     def url(self) -> str:
@@ -123,10 +140,10 @@ def _bearer(key: str) -> dict[str, str]:
 
 
 @contextmanager
-def world(folder: Path) -> Iterator[World]:
-    """A running gateway that has answered a little of everything."""
-    with served(_provider, _app) as upstream, _gateway(folder, upstream) as gateway:
-        opened = World(gateway, upstream.made, upstream.url)
+def world(folder: Path, workers: int = 2) -> Iterator[World]:
+    """A running gateway that has answered a little of everything. `workers`: of each function."""
+    with served(_provider, _app) as upstream, _gateway(folder, upstream, workers) as gateway:
+        opened = World(gateway, upstream)
         _live(opened)
         yield opened
 
@@ -141,10 +158,10 @@ def _app(provider: Provider) -> Starlette:
 
 
 @contextmanager
-def _gateway(folder: Path, upstream: Served[Provider]) -> Iterator[Running]:
+def _gateway(folder: Path, upstream: Served[Provider], workers: int) -> Iterator[Running]:
     config = folder / "config.yaml"
     config.write_text(json.dumps(configuration(upstream.url)), "utf-8")
-    with pllm_local("--workers", "2", "--config", str(config)) as running:
+    with pllm_local("--workers", str(workers), "--config", str(config)) as running:
         yield running
 
 

@@ -50,9 +50,10 @@ class Operator:
         self.wait_for("overview")
 
     def open(self, name: str) -> None:
-        """A page by its link, and waits until it shows what it has to show."""
-        self.link(name).click()
-        self.wait_for(name)
+        """A page by its link, if it is not open, and waits until it shows what it has to show."""
+        if self.link(name).get_attribute("aria-current") != "page":
+            self.link(name).click()
+            self.wait_for(name)
 
     def link(self, name: str) -> Locator:
         return self.page.get_by_role("navigation", name="Pages").locator(f'a[href="#/{name}"]')

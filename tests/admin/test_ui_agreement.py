@@ -1,12 +1,13 @@
 """What /ui shows is what clients saw, to the unit: read out of the pages by a browser, over the table of a known traffic."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
 from tests.support.browser import browser
-from tests.support.operator import Operator, operator
+from tests.support.operator import Operator, number_in, operator
 from tests.support.served import served
 from tests.support.traffic import CATALOGUE, Traffic, run
 from tests.support.traffic_admin import services_of
@@ -47,12 +48,37 @@ def test_the_overview_says_what_clients_saw(traffic: Traffic, reader: Operator) 
     assert reader.tile("Requests") == used["requests"] == sum(traffic.seen.models.values())
     assert reader.tile("Tokens") == used["prompt_tokens"] + used["completion_tokens"]
     assert reader.tile("Cost") == used["cost_micro_usd"] / 1_000_000
-    assert (reader.detail("Error rate"), reader.detail("Deployments")) == (used["errors"], len(traffic.seen.callers))
+    assert reader.detail("Error rate") == used["errors"]
+    assert reader.tile("Active callers") == len(traffic.seen.callers)
 
 
 def test_the_models_page_says_what_each_deployment_answered(traffic: Traffic, reader: Operator) -> None:
     reader.open("models")
     for model, deployments in CATALOGUE.models.items():
-        rows = reader.table(f"Deployments of {model}")
-        shown = {row["Deployment"].splitlines()[0]: int(row["Requests"]) for row in rows}
+        shown = {one: int(row["Requests"]) for one, row in reader.table(f"Deployments of {model}").items()}
         assert shown == {one.id: traffic.seen.used(deployment=one.id)["requests"] for one in deployments}
+
+
+def test_the_usage_page_says_what_clients_saw(traffic: Traffic, reader: Operator) -> None:
+    reader.open("usage")
+    used = traffic.seen.used()
+    assert reader.tile("Requests") == used["requests"]
+    assert reader.tile("Failed") == used["errors"]
+    assert reader.tile("Tokens") == used["prompt_tokens"] + used["completion_tokens"]
+    assert reader.tile("Cost") == used["cost_micro_usd"] / 1_000_000
+
+
+@pytest.mark.parametrize(("group", "place"), [("Key", 0), ("Model", 1), ("Deployment", 2)])
+def test_the_usage_page_says_what_each_of_them_used(traffic: Traffic, reader: Operator, group: str, place: int) -> None:
+    reader.open("usage")
+    reader.main.get_by_role("group", name="Grouped by").get_by_role("radio", name=group).check()
+    wanted: dict[str, Counter[str]] = {}
+    for account, number in traffic.seen.accounts.items():
+        wanted.setdefault(account[place], Counter())[account[3]] += number
+    shown = reader.table(f"Usage by {group.lower()}")
+    labels = ("Requests", "Failed", "Tokens", "Cost")
+    numbers = {name: [number_in(row[label]) for label in labels] for name, row in shown.items()}
+    assert numbers == {
+        name: [one["requests"], one["errors"], one["prompt_tokens"] + one["completion_tokens"], one["cost_micro_usd"] / 1e6]
+        for name, one in wanted.items()
+    }

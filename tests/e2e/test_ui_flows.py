@@ -90,8 +90,8 @@ def make_key(at: Operator, name: str) -> str:
 def usage_of(at: Operator, key: str) -> dict[str, str]:
     at.open("usage")
     at.main.get_by_role("group", name="Grouped by").get_by_role("radio", name="Key").check()
-    rows = {row["Key"]: row for row in at.table("Usage by key")}
-    return rows[key]
+    [row] = [row for row in at.table("Usage by key").values() if row["Key"] == key]
+    return row
 
 
 def revoke(at: Operator, name: str) -> None:

@@ -70,13 +70,16 @@ class Operator:
         name = self.page.locator("dt", has_text=re.compile(f"^{label}$"))
         return self.main.locator("dl > div").filter(has=name)
 
-    def table(self, caption: str) -> list[dict[str, str]]:
-        """The rows of a table, by the labels of their cells."""
+    def table(self, caption: str) -> dict[str, dict[str, str]]:
+        """The rows of a table by what tells them apart, and their cells by their labels; numbers to the unit."""
         rows = self.main.get_by_role("table", name=caption).locator("tbody tr")
         expect(rows.first).to_be_visible()
-        found: list[dict[str, str]] = rows.evaluate_all(
-            """(rows) => rows.map((row) => Object.fromEntries(
-                 [...row.cells].map((cell) => [cell.dataset.label ?? "", cell.innerText])))"""
+        found: dict[str, dict[str, str]] = rows.evaluate_all(
+            """(rows) => {
+                 const whole = (cell) => (cell.localName === "td" && cell.querySelector("[title]")?.title) || cell.innerText;
+                 const cells = (row) => [...row.cells].map((cell) => [cell.dataset.label ?? "", whole(cell)]);
+                 return Object.fromEntries(rows.map((row) => [row.dataset.key, Object.fromEntries(cells(row))]));
+               }"""
         )
         return found
 
@@ -87,9 +90,13 @@ class Operator:
 
 
 def exact(place: Locator) -> float:
-    """The first number in a title, or else in a text: "12,345 tokens", "$0.05"."""
+    """The first number in a title, or else in a text."""
     titled = place.locator("[title]")
-    words = (titled.get_attribute("title") if titled.count() else None) or place.inner_text()
+    return number_in((titled.get_attribute("title") if titled.count() else None) or place.inner_text())
+
+
+def number_in(words: str) -> float:
+    """The first one that is not shortened: "12,345 tokens", "$0.05"."""
     found = re.search(r"-?[\d,]+(\.\d+)?(?![\d.]*[KMB])", words)
     assert found, f"no whole number in {words!r}"
     return float(found[0].replace(",", ""))

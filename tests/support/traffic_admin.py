@@ -3,7 +3,7 @@
 from tests.support.traffic import CATALOGUE, Traffic
 
 from pllm.admin.services import AdminServices, Running
-from pllm.control_plane import kept
+from pllm.control_plane import kept, limits
 from pllm.core.config.schema import Config
 from pllm.core.principal import MASTER, Principal
 from pllm.core.secret import Secret
@@ -17,9 +17,10 @@ def services_of(traffic: Traffic) -> AdminServices:
     async def master(scope: object) -> Principal:
         return MASTER
 
+    config = Config(model_list=())
     return AdminServices(
         authenticate=master,
-        running=Running(Config(model_list=()), CATALOGUE, "etag", "test"),
+        running=Running(config, CATALOGUE, "etag", "test"),
         clock=traffic.clock,
         new_id=lambda: "r",
         emit=lambda line: None,
@@ -27,4 +28,5 @@ def services_of(traffic: Traffic) -> AdminServices:
         scrape_token=Secret("scrape"),
         fleet=FleetReader(traffic.store, traffic.clock),
         usage=UsageReader(traffic.store, traffic.clock),
+        limits=limits(traffic.store, traffic.clock, config, 0),
     )

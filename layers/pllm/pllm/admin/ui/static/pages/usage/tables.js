@@ -1,8 +1,8 @@
 // Usage in numbers: the whole, and by key, team, model or deployment.
 
-import { empty, stat, stats, table } from "../../components.js";
+import { empty, short, stat, stats, table } from "../../components.js";
 import { h } from "../../dom.js";
-import { compact, milliseconds, number, percent, usd } from "../../format.js";
+import { compact, milliseconds, number, percent, usd, usdWhole } from "../../format.js";
 import { latency } from "./read.js";
 
 export const GROUPS = [
@@ -12,16 +12,18 @@ export const GROUPS = [
   { id: "deployment", label: "Deployment" },
 ];
 
+const exact = (value) => short(compact(value), number(value));
+const money = (value) => short(usd(value), usdWhole(value));
 const tokensOf = (sum) => sum.prompt_tokens + sum.completion_tokens;
 
 export function totals({ whole }) {
   const share = whole.requests ? whole.errors / whole.requests : 0;
   const unpriced = whole.unpriced_requests > 0 && `${number(whole.unpriced_requests)} without a known price`;
   return stats(
-    stat({ label: "Requests", value: compact(whole.requests) }),
-    stat({ label: "Failed", value: compact(whole.errors), detail: percent(share), tone: share >= 0.05 ? "bad" : "" }),
-    stat({ label: "Tokens", value: compact(tokensOf(whole)), detail: `${compact(whole.prompt_tokens)} in, ${compact(whole.completion_tokens)} out` }),
-    stat({ label: "Cost", value: usd(whole.cost_usd), detail: unpriced || null }),
+    stat({ label: "Requests", value: exact(whole.requests) }),
+    stat({ label: "Failed", value: exact(whole.errors), detail: percent(share), tone: share >= 0.05 ? "bad" : "" }),
+    stat({ label: "Tokens", value: exact(tokensOf(whole)), detail: `${compact(whole.prompt_tokens)} in, ${compact(whole.completion_tokens)} out` }),
+    stat({ label: "Cost", value: money(whole.cost_usd), detail: unpriced || null }),
     stat({ label: "Mean time", value: milliseconds(latency(whole)) }),
   );
 }
@@ -35,7 +37,7 @@ export function groupTable({ groups, whole }, group, known, narrow) {
     { label: "Failed", align: "end", cell: (row) => (row.errors ? `${number(row.errors)} (${percent(row.errors / row.requests)})` : "0") },
     { label: "Tokens", align: "end", cell: (row) => number(tokensOf(row)) },
     { label: "Mean time", align: "end", cell: (row) => milliseconds(latency(row)) },
-    { label: "Cost", align: "end", cell: (row) => usd(row.cost_usd) },
+    { label: "Cost", align: "end", cell: (row) => money(row.cost_usd) },
     { label: "Of the cost", align: "end", cell: (row) => (whole.cost_usd ? percent(row.cost_usd / whole.cost_usd) : "–") },
   ];
   return table({ caption: `Usage by ${group}`, columns, rows: groups, key: (row) => row.name, empty: empty("Nothing was used", "No request for a model ended in this time.") });

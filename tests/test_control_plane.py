@@ -68,3 +68,16 @@ async def test_a_stopped_keys_gate_is_marked_and_unmarked_in_the_table() -> None
         unmarked = await store.get(gate, "G")
         assert unmarked is not None
         assert "off" not in unmarked
+
+
+async def test_its_log_line_names_the_trace_as_the_data_planes_does(environment: dict[str, str]) -> None:
+    lines: list[dict[str, Any]] = []
+    environment["_X_AMZN_TRACE_ID"] = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=0"
+    async with client(admin(environment, lines.append)) as http:
+        await http.get("/ready")
+        environment["_X_AMZN_TRACE_ID"] = "Root=1-5759e989-bd862e3fe1be46a994272793;Sampled=0"
+        await http.get("/ready", headers={"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"})
+    first, second = (line for line in lines if line.get("message") == "request")
+    assert first["trace_id"] == "1-5759e988-bd862e3fe1be46a994272793"
+    assert second["trace_id"] == f"1-{'a' * 8}-{'a' * 24}"
+    assert second["xray_trace_id"] == "1-5759e989-bd862e3fe1be46a994272793"

@@ -219,3 +219,18 @@ async def test_counting_tokens_is_an_attempt_too() -> None:
             assert "traceparent" in up.requests[0].headers
     ((trace, _),) = spans.ended
     assert (trace.attempts[0].status, trace.attempts[0].error, trace.route) == (200, "", "/v1/messages/count_tokens")
+
+
+async def test_a_stream_that_went_well_tells_when_it_began_and_what_it_used() -> None:
+    spans = Kept()
+    async with upstream() as up, gateway([deployment(up.base_url)], tracing=tracing(spans)) as gw:
+        piece = {"choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"}]}
+        used = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}
+        up.will_stream(event(piece), event(used), event("[DONE]"))
+        await gw.chat(stream=True)
+    ((trace, record),) = spans.ended
+    (span,) = trace.attempts
+    assert (span.status, span.error, span.left, span.prompt_tokens) == (200, "", False, 3)
+    assert span.first_event_s is not None
+    assert span.ended_s is not None
+    assert span.started_s <= span.first_event_s <= span.ended_s <= record.ended_s

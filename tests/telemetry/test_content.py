@@ -97,6 +97,31 @@ async def test_every_dialect_is_told_alike(dialect: Dialect, client: str, stream
 
 
 @pytest.mark.parametrize("stream", [False, True])
+async def test_an_upstream_of_the_clients_own_dialect_is_told_too(stream: bool) -> None:
+    said = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed"}
+    answer = {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1,
+        "model": "x",
+        "status": "completed",
+        "output": [{**said, "content": [{"type": "output_text", "text": "Hello", "annotations": []}]}],
+    }
+    told = Told()
+    async with upstream() as up, gateway([deployment(up.base_url, dialects=("responses",))], tracing=recording(told)) as gw:
+        if stream:
+            frames = [{"type": "response.created", "response": {**answer, "status": "in_progress", "output": []}}]
+            frames.append({"type": "response.completed", "response": answer})
+            up.will_stream(*(f"event: {one['type']}\n".encode() + event(one) for one in frames))
+        else:
+            up.will_answer(answer)
+        await ask(gw, "responses", stream=stream)
+    assert told.read("gen_ai.output.messages") == [
+        {"role": "assistant", "parts": [{"type": "text", "content": "Hello"}], "finish_reason": "stop"}
+    ]
+
+
+@pytest.mark.parametrize("stream", [False, True])
 async def test_legacy_completions_are_told_too(stream: bool) -> None:
     told = Told()
     async with upstream() as up, gateway([deployment(up.base_url)], tracing=recording(told)) as gw:

@@ -67,6 +67,7 @@ class _Try:
         if self.span is not None:
             self.span.end(now_s)
             self.span.note(self.record)
+            self.span.first_event_s = first_event_s
         first_ms = None if first_event_s is None else (first_event_s - self.sent_s) * 1000
         tokens = self.record.prompt_tokens + self.record.completion_tokens
         self.watched.succeeded((now_s - self.sent_s) * 1000, first_ms, tokens)

@@ -16,6 +16,7 @@ from pllm.core.clock import Clock
 from pllm.core.config import CompiledConfig, resolve
 from pllm.core.config.schema import Config
 from pllm.core.principal import Principal
+from pllm.core.record import RequestRecord
 from pllm.core.secret import Secret
 from pllm.edge.auth import Authenticator
 from pllm.edge.http import HttpRequest, Message
@@ -42,6 +43,7 @@ from pllm.state.teams import Teams
 from pllm.state.usage_reader import UsageReader
 from pllm.telemetry.breaker_line import emit_move
 from pllm.telemetry.log import Emit
+from pllm.telemetry.tracing import Tracing
 
 # An administrator waits rather than not know whether a change was made.
 _READ_TIMEOUT_S = 5.0
@@ -60,6 +62,7 @@ class LastingAdmin:
     known: Known
     configs: ConfigDesk | None
     breakers: BreakerDesk | None
+    tracing: Tracing
 
 
 def control_plane(environment: Mapping[str, str], models: ModelCatalogue, clock: Clock, emit: Emit) -> App:
@@ -81,6 +84,7 @@ def control_plane(environment: Mapping[str, str], models: ModelCatalogue, clock:
         Known(reader, transport.simple, clock, emit),
         configs(store, clock, start.deployed, outside) if store is not None else None,
         breakers(store, clock, partial(emit_move, emit, settings.function, clock)) if store is not None else None,
+        Tracing(SystemRandom().getrandbits, clock, partial(environment.get, "_X_AMZN_TRACE_ID"), propagate=False),
     )
     if store is None:
         return application(lasting, start.deployed, start.variables, 0)
@@ -116,6 +120,7 @@ def application(lasting: LastingAdmin, compiled: CompiledConfig, variables: Mapp
         usage=UsageReader(lasting.store, lasting.clock) if lasting.store is not None else None,
         configs=lasting.configs,
         breakers=lasting.breakers,
+        note_trace=partial(_note_trace, lasting.tracing),
         limits=limits(lasting.store, lasting.clock, config, version) if lasting.store is not None else None,
     )
     return admin_app(services)
@@ -147,6 +152,10 @@ def breakers(store: TransactionalStore, clock: Clock, notify: Notify) -> Breaker
 
 def _warn(emit: Emit, words: str) -> None:
     emit({"level": "WARN", "message": "keys", "warning": words})
+
+
+def _note_trace(tracing: Tracing, scope: Scope, record: RequestRecord) -> None:
+    tracing.begin(HttpRequest(scope, _no_body), record)
 
 
 async def _authenticate(authenticator: Authenticator, scope: Scope) -> Principal:

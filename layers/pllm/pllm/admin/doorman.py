@@ -42,6 +42,7 @@ class Doorman:
         if scope["type"] != "http":
             raise RuntimeError(f"only HTTP is served, not {scope['type']}")
         record = self._record(scope)
+        self._services.note_trace(scope, record)
         answer = _Answer(send, record)
         try:
             await self._serve(scope, receive, answer, record)

@@ -14,6 +14,7 @@ from pllm.core.config.schema import Config
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.fleet import Fleet
 from pllm.core.principal import Principal
+from pllm.core.record import RequestRecord
 from pllm.core.routing import Catalogue
 from pllm.core.secret import Secret
 from pllm.state.audit import AuditLog
@@ -75,7 +76,8 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class AdminServices:
-    """What is None by default is None where there is no table. `missing` is what /ready names."""
+    """What is None by default is None where there is no table. `missing` is what /ready names. `note_trace` writes into the
+    record which trace a request belongs to."""
 
     authenticate: Authenticate
     running: Running
@@ -90,6 +92,7 @@ class AdminServices:
     configs: ConfigDesk | None = None
     breakers: BreakerDesk | None = None
     limits: LimitDesk | None = None
+    note_trace: Callable[[Scope, RequestRecord], None] = lambda scope, record: None
 
 
 def services(request: Request) -> AdminServices:

@@ -18,7 +18,7 @@ from pllm.core.trace_context import RandomBits, TraceContext, format_traceparent
 class AttemptSpan:
     """One attempt. Times are monotonic seconds; `ended_s` is None as long as it runs. `url` is where it was sent, without its
     query. `status`: HTTP's, 0 where no answer came. `error`: what went wrong, "" where nothing did. `left`: ended without an
-    outcome, because its client left or another attempt was faster."""
+    outcome, because its client left or another attempt was faster. `first_event_s`: of a stream."""
 
     span_id: str
     deployment: str
@@ -33,6 +33,7 @@ class AttemptSpan:
     finish: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    first_event_s: float | None = None
 
     def end(self, now_s: float, error: str = "", *, left: bool = False) -> None:
         self.ended_s, self.error, self.left = now_s, error, left

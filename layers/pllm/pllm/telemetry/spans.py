@@ -145,6 +145,9 @@ def _upstream(span: AttemptSpan, operation: str) -> dict[str, Value]:
         "gen_ai.provider.name": provider_of(span.provider),
         "gen_ai.request.model": span.model,
         "gen_ai.response.finish_reasons": [span.finish] if span.finish else (),
+        "gen_ai.response.time_to_first_chunk": 0.0
+        if span.first_event_s is None
+        else round(span.first_event_s - span.started_s, 6),
         "gen_ai.usage.input_tokens": span.prompt_tokens,
         "gen_ai.usage.output_tokens": span.completion_tokens,
         "server.address": address.hostname or "",

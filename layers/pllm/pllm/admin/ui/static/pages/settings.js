@@ -49,6 +49,7 @@ export async function render(root, context) {
   async function published() {
     editor = null;
     await refresh();
+    editor?.node.querySelector("button")?.focus(); // what was pressed is gone
   }
   await show();
 }

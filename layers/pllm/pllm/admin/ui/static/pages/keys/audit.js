@@ -3,7 +3,7 @@
 import { badge, button, card, empty, field } from "../../components.js";
 import { h, replace } from "../../dom.js";
 import { dateTime } from "../../format.js";
-import { loaded } from "./load.js";
+import { loaded, trying } from "./load.js";
 
 const PAGE = 50;
 
@@ -24,18 +24,19 @@ function draw(panel, context, first) {
   function add(found) {
     rows.append(...found.data.map(entry));
     const nothing = rows.children.length === 0 && empty("Nothing was changed", "Each change of keys, teams, breakers and the configuration leaves a row here.");
-    replace(below, nothing, found.next && button("Older changes", { onclick: () => older(found.next) }));
+    replace(below, nothing, found.next && button("Older changes", { onclick: trying(() => older(found.next)) }));
   }
   async function older(before) {
     add(await page(context.api, asked, before));
     context.announce("Older changes are shown");
   }
-  async function narrow() {
+  const narrow = trying(async () => {
     asked = target.value.trim();
     const found = await page(context.api, asked);
     rows.replaceChildren();
     add(found);
-  }
+    context.announce("The changes are shown");
+  });
   target.input.addEventListener("change", narrow);
   add(first);
   const actions = button("Refresh", { icon: "refresh", onclick: narrow });

@@ -1,5 +1,6 @@
 // The part of a key's and a team's form that limits: requests, tokens, calls in flight, a budget. And how limits are read.
 
+import { ApiError } from "../../api.js";
 import { field } from "../../components.js";
 import { h } from "../../dom.js";
 import { number } from "../../format.js";
@@ -35,6 +36,8 @@ export function limitFields(known = {}) {
     zones,
   );
   function values() {
+    const wrong = [rpm, tpm, parallel, money].find((one) => one.input.validity.badInput);
+    if (wrong) throw new ApiError(400, "This is not a number.", wrong.name);
     const spent = money.value === null ? null : { amount_usd: money.value, period: period.value, timezone: zone.value.trim() || "UTC" };
     return { rpm: rpm.value, tpm: tpm.value, max_parallel: parallel.value, sliding: sliding.value, budget: spent };
   }

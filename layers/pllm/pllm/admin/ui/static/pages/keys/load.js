@@ -1,6 +1,6 @@
 // What the tabs of this page read, a page of the API after the other, and how one of them is shown.
 
-import { failure, skeleton } from "../../components.js";
+import { failure, skeleton, toast } from "../../components.js";
 import { replace } from "../../dom.js";
 
 /** Everything of a list of the API. `cursor`: the parameter that takes the answer's `next`. */
@@ -22,13 +22,32 @@ export async function quotas(api, kind) {
   return new Map(found.map((scope) => [scope.id, scope]));
 }
 
-/** Shows a tab: grey lines, then what draw() puts there, or what went wrong and another try. */
+/**
+ * Shows a tab: what draw() puts there, or what went wrong and another try. Until then grey lines, or what was there before;
+ * whoever was in it stays in it.
+ */
 export async function loaded(panel, draw) {
-  replace(panel, skeleton(1), skeleton(3, { tall: true }));
+  const inside = panel.contains(document.activeElement);
+  if (panel.children.length === 0) replace(panel, skeleton(1), skeleton(3, { tall: true }));
+  panel.setAttribute("aria-busy", "true");
   try {
     await draw();
   } catch (error) {
-    if (error.name === "AbortError") throw error;
+    if (error.name === "AbortError") return; // the page is left
     replace(panel, failure(error, () => loaded(panel, draw)));
+  } finally {
+    panel.setAttribute("aria-busy", "false");
   }
+  if (inside && !panel.contains(document.activeElement)) panel.focus({ preventScroll: true });
+}
+
+/** Does something on demand; what goes wrong is told, and what is shown stays. */
+export function trying(work) {
+  return async () => {
+    try {
+      await work();
+    } catch (error) {
+      if (error.name !== "AbortError") toast(error.message, "bad");
+    }
+  };
 }

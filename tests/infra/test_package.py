@@ -70,9 +70,12 @@ def elf_machine(path: Path) -> int:
 
 def layers_of(template: dict[str, Any], function: str, *, elsewhere: bool = False) -> list[str]:
     """The layers that the template gives a function, by resource; `elsewhere`: with a configuration that is not packaged."""
-    own = template["Resources"][function]["Properties"].get("Layers", [])
-    chosen = [layer for layer in (*template["Globals"]["Function"]["Layers"], *own) if "Ref" in layer or elsewhere]
-    return [layer["Ref"] if "Ref" in layer else layer["Fn::If"][1]["Ref"] for layer in chosen]
+    found = []
+    for layer in (*template["Globals"]["Function"]["Layers"], *template["Resources"][function]["Properties"].get("Layers", [])):
+        condition, chosen, _ = layer.get("Fn::If", ["", layer, None])
+        if not condition or (elsewhere and condition.endswith("ConfigElsewhere")):
+            found.append(chosen["Ref"])
+    return found
 
 
 def run_isolated(built: Path, folders: list[str], program: str, **variables: str) -> str:

@@ -2,17 +2,32 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import cfnlint
 import pytest
 from tests.support.stack import Template, as_list, branches, properties, roles, statements, taken_by
+from tests.support.traffic import run
 
+from pllm.core.clock import ManualClock
+from pllm.core.limits import BudgetLimit, GateLimits, Reservation, Spent
+from pllm.state.answers import StoredAnswers
+from pllm.state.gate import Gates
+from pllm.state.gate_outage import GatePolicy
+from pllm.state.gate_ticket import Ticket
+from pllm.state.idempotency import Answer, Claim, Idempotency
+from pllm.state.memory import MemoryStore
+from pllm.state.store import Applied, Item, Refused, Rejected, Update, Write
+from pllm.state.usage_rollup import RollUp
 from pllm.wire.bedrock_converse import upstream
 from pllm.wire.lane import Target
 from pllm.wire.neutral import Message, Request, Text
+from pllm.wire.openai_responses import StoredResponse
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -187,3 +202,80 @@ def part_of(expression: Any, location: str) -> str:
     index, split = expression["Fn::Select"]
     separator, joined = split["Fn::Split"]
     return str(str(joined["Fn::Sub"]).replace("${ConfigLocation}", location).split(separator)[index])
+
+
+class Policed(MemoryStore):
+    """A table that lets one role do what the template allows it, as IAM would: by operation and by the partition's name."""
+
+    def __init__(self, template: Template, role: str) -> None:
+        super().__init__()
+        self._allowed: dict[str, list[str]] = {}
+        self.written: set[str] = set()
+        # Some callers go on without the table, so an exception alone might not be seen.
+        self.refused: list[tuple[str, str]] = []
+        for statement in table_statements(template, role):
+            names = statement.get("Condition", {}).get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys", ["*"])
+            for action in as_list(statement["Action"]):
+                self._allowed.setdefault(action.removeprefix("dynamodb:"), []).extend(names)
+
+    def _ask(self, action: str, pk: str) -> None:
+        if not any(fnmatchcase(pk, name) for name in self._allowed.get(action, [])):
+            self.refused.append((action, pk))
+            raise PermissionError(f"the role may not {action} {pk}")
+        if action not in ("GetItem", "Query"):
+            self.written.add(pk.partition("#")[0])
+
+    async def get(self, pk: str, sk: str, *, consistent: bool = False) -> Item | None:
+        self._ask("GetItem", pk)
+        return await super().get(pk, sk, consistent=consistent)
+
+    async def query(self, pk: str, *, since: str = "", until: str = "", consistent: bool = False) -> list[Item]:
+        self._ask("Query", pk)
+        return await super().query(pk, since=since, until=until, consistent=consistent)
+
+    async def update(self, update: Update) -> Applied | Refused:
+        self._ask("UpdateItem", update.pk)
+        return await super().update(update)
+
+    async def delete(self, pk: str, sk: str) -> Item | None:
+        self._ask("DeleteItem", pk)
+        return await super().delete(pk, sk)
+
+    async def transact(self, writes: Sequence[Write], token: str) -> Rejected | None:
+        for write in writes:
+            self._ask("UpdateItem" if isinstance(write, Update) else "DeleteItem", write.pk)
+        return await super().transact(writes, token)
+
+
+async def test_the_data_planes_role_lets_it_do_all_of_its_work_at_the_table(template: Template) -> None:
+    table, clock = Policed(template, "GatewayRole"), ManualClock()
+    await run(200, store=table)
+    gates = Gates(table, clock, Random(1), GatePolicy(), lambda event: None)
+    ticket = await gates.admit([GateLimits("key/a", rpm=5, budget=BudgetLimit(100, "day"))], Reservation(1, 1))
+    assert isinstance(ticket, Ticket)
+    await gates.settle(ticket, Spent(1, 1))
+    keeper = Idempotency(table, clock, lambda: "owner")
+    claim = await keeper.claim("alice", "k", b"1" * 32, 100)
+    assert isinstance(claim, Claim)
+    await keeper.finish(claim, Answer(200, {}, b"x" * 1_000_000))
+    answers = StoredAnswers(table)
+    await answers.put(StoredResponse({"id": "resp_1", "output": []}, (), 10_000_000_000), "alice")
+    assert await answers.delete("resp_1", "alice", clock.wall_s())
+    assert table.refused == []
+    assert table.written == {"G", "H", "U", "R", "I"}
+
+
+async def test_the_roll_ups_role_lets_it_make_hours_and_days(template: Template) -> None:
+    traffic = await run(50)
+    table = Policed(template, "RollupRole")
+    table.items.update(traffic.store.items)
+    traffic.clock.advance(26 * 3600)
+    made = await RollUp(table, traffic.clock, lambda line: None).run()
+    assert made.rows > 0
+    assert table.refused == []
+    assert table.written == {"U"}
+
+
+async def test_a_role_that_may_less_is_found_out(template: Template) -> None:
+    with pytest.raises(PermissionError, match="may not UpdateItem K#1"):
+        await Policed(template, "GatewayRole").update(Update("K#1", "K", set={"role": "admin"}))

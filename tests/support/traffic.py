@@ -308,11 +308,11 @@ class Traffic:
         }
 
 
-async def run(requests: int, environments: int = 3) -> Traffic:
+async def run(requests: int, environments: int = 3, store: MemoryStore | None = None) -> Traffic:
     """So many requests, one after the other. For a tenth of them the table refuses everything, and half-way each environment
     is replaced by a new one."""
     clock, lines, seen = TickingClock(), list[dict[str, Any]](), Seen()
-    store = MemoryStore()
+    store = store or MemoryStore()
     table = FaultyStore(store)
     fleet = [Environment(table, clock, f"e{n}", lines) for n in range(environments)]
     await _spend_nearly_all(table, clock, lines)

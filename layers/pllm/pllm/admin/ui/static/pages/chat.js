@@ -2,8 +2,8 @@
 
 import { button, card, empty, field, form, notice, pageHead } from "../components.js";
 import { h, replace } from "../dom.js";
-import { message } from "./chat_message.js";
-import { ask } from "./chat_stream.js";
+import { message } from "./chat/message.js";
+import { ask } from "./chat/stream.js";
 
 export const title = "Chat";
 

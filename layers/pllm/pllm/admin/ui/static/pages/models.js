@@ -4,7 +4,7 @@ import { badge, button, card, empty, field, pageHead, short, skeleton, table } f
 import { h, update } from "../dom.js";
 import { ago, clock, compact, dateTime, milliseconds, number, percent, plural } from "../format.js";
 import { live } from "../live.js";
-import { changeBreaker } from "./breaker_dialog.js";
+import { changeBreaker } from "./models/breaker_dialog.js";
 
 export const title = "Models";
 

@@ -5,7 +5,7 @@ import { badge, card, empty, notice, pageHead, segments, short, skeleton, stat, 
 import { h, update } from "../dom.js";
 import { ago, compact, milliseconds, number, percent, plural, usd, usdShort, usdWhole } from "../format.js";
 import { live } from "../live.js";
-import { RANGES, loadUsage, remembered, withSpeed } from "./overview_data.js";
+import { RANGES, loadUsage, remembered, withSpeed } from "./overview/data.js";
 
 export const title = "Overview";
 

@@ -1,6 +1,6 @@
 // The overview's numbers: usage of a time, by its minutes, hours or days.
 
-import { clock, dateTime, day } from "../format.js";
+import { clock, dateTime, day } from "../../format.js";
 
 const MINUTE_MS = 60_000;
 const MOST_PAGES = 5;

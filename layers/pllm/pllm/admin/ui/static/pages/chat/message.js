@@ -1,8 +1,8 @@
 // One message of a conversation: what was said, as text, and for an answer what it took and how it ended.
 
-import { badge, button, copied } from "../components.js";
-import { h, replace } from "../dom.js";
-import { milliseconds, number, usd } from "../format.js";
+import { badge, button, copied } from "../../components.js";
+import { h, replace } from "../../dom.js";
+import { milliseconds, number, usd } from "../../format.js";
 
 const ENDS = { length: "cut off at the most tokens", content_filter: "cut off by a content filter", tool_calls: "it wants to call a tool" };
 

@@ -1,7 +1,7 @@
 // The dialog that forces a breaker open or closed, or lets what happens decide again.
 
-import { dialog, field, segments, toast } from "../components.js";
-import { h } from "../dom.js";
+import { dialog, field, segments, toast } from "../../components.js";
+import { h } from "../../dom.js";
 
 const WISHES = [
   { id: "open", label: "Force open", path: "open", says: "Nothing is sent there, whatever it could answer.", done: "is forced open" },

@@ -75,6 +75,7 @@ def finished(of: RequestRecord) -> Finished:
     second.url, second.status = "http://127.0.0.1:8080/model/claude-x/converse", 200
     second.end(101.9)
     second.note(of)
+    second.first_event_s = 101.25
     return Finished(trace, of, "POST", "https", "/v1/messages", EPOCH_S)
 
 
@@ -132,6 +133,8 @@ def test_an_attempt_tells_where_it_went_and_how_it_ended() -> None:
     assert (first.attributes["server.address"], first.attributes["server.port"]) == ("eu.azure.example", 443)
     assert first.attributes["gen_ai.provider.name"] == "azure.ai.openai"
     assert not second.failed
+    assert second.attributes["gen_ai.response.time_to_first_chunk"] == 0.65
+    assert "gen_ai.response.time_to_first_chunk" not in first.attributes
     assert (second.attributes["server.address"], second.attributes["server.port"]) == ("127.0.0.1", 8080)
     assert (second.attributes["gen_ai.usage.output_tokens"], second.attributes["pllm.attempt"]) == (7, 2)
 
@@ -181,3 +184,12 @@ def test_a_path_that_nothing_is_at_does_not_become_a_name() -> None:
 def test_a_cost_of_nothing_is_said_and_an_unknown_one_is_not() -> None:
     assert request_span(cost_micro_usd=0).attributes["pllm.cost_usd"] == 0.0
     assert "pllm.cost_usd" not in request_span(cost_micro_usd=None).attributes
+
+
+@pytest.mark.parametrize("url", ["", "http://host:99999/v1", "http://[::1/v1", "not an address"])
+def test_an_address_that_is_none_costs_nothing_but_itself(url: str) -> None:
+    of = finished(record())
+    of.trace.attempts[0].url = url
+    server, first, _ = spans_of(of)
+    assert not {"server.address", "server.port"} & set(first.attributes)
+    assert server.attributes["gen_ai.request.model"] == "gpt"

@@ -139,25 +139,33 @@ def _said(trace: RequestTrace) -> dict[str, str]:
 
 
 def _upstream(span: AttemptSpan, operation: str) -> dict[str, Value]:
-    address = urlsplit(span.url)
+    host, port = _address(span.url)
+    first_s = 0.0 if span.first_event_s is None else span.first_event_s - span.started_s
     return {
         "gen_ai.operation.name": operation,
         "gen_ai.provider.name": provider_of(span.provider),
         "gen_ai.request.model": span.model,
         "gen_ai.response.finish_reasons": [span.finish] if span.finish else (),
-        "gen_ai.response.time_to_first_chunk": 0.0
-        if span.first_event_s is None
-        else round(span.first_event_s - span.started_s, 6),
+        "gen_ai.response.time_to_first_chunk": round(first_s, 6),
         "gen_ai.usage.input_tokens": span.prompt_tokens,
         "gen_ai.usage.output_tokens": span.completion_tokens,
-        "server.address": address.hostname or "",
-        "server.port": address.port or {"https": 443, "http": 80}.get(address.scheme, 0),
+        "server.address": host,
+        "server.port": port,
         "http.request.method": "POST",
         "http.response.status_code": span.status,
         "error.type": span.error,
         "pllm.deployment": span.deployment,
         "pllm.left": span.left,
     }
+
+
+def _address(url: str) -> tuple[str, int]:
+    """Host and port; nothing of an address that is none, which an operator may have configured."""
+    try:
+        parts = urlsplit(url)
+        return parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
+    except ValueError:
+        return "", 0
 
 
 def _known(attributes: Attributes) -> Attributes:

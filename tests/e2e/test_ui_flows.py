@@ -1,5 +1,6 @@
 """What administrators do on /ui, and what it does to the traffic: judged by the official SDK, the provider and the API."""
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -8,7 +9,7 @@ import httpx
 import openai
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
-from tests.e2e.ui_world import BAIT, ODD_ERROR, World, world
+from tests.e2e.ui_world import BAIT, ODD_ERROR, World, configuration, world
 from tests.support.browser import browser, violations
 from tests.support.operator import Operator, operator
 from tests.support.processes import LOCAL_KEY
@@ -205,3 +206,40 @@ def test_the_csv_is_what_the_api_says(gateway: World, administrator: Operator) -
     assert saved.value.path().read_bytes() == same.content
     assert same.text.count("\n") > 3
     assert re.fullmatch(r"pllm-usage-by-\w+-[\d-]+-to-[\d-]+\.csv", saved.value.suggested_filename)
+
+
+# --- Settings --------------------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_configuration_is_not_published(administrator: Operator) -> None:
+    administrator.open("settings")
+    text_of(administrator).fill("modle_list: []\n")
+    administrator.main.get_by_role("button", name="Publish").click()
+    expect(administrator.main.get_by_text("It cannot be published.")).to_be_visible()
+    expect(administrator.main.get_by_role("list", name="Problems")).to_contain_text("unknown key 'modle_list'")
+    expect(administrator.dialog).to_have_count(0)
+    assert violations(administrator.page) == []
+
+
+def test_a_configuration_is_published_is_running_and_is_gone_back_from(gateway: World, administrator: Operator) -> None:
+    administrator.open("settings")
+    fresh = configuration(gateway.upstream.url, model_aliases={"fresh": ["smart"]})
+    text_of(administrator).fill(json.dumps(fresh, indent=2))
+    administrator.main.get_by_role("button", name="Publish").click()
+    administrator.dialog.get_by_label("Note").fill(f"first {BAIT}")
+    expect(administrator.dialog.locator("ins").filter(has_text='"fresh"')).to_be_visible()
+    assert violations(administrator.page) == []
+    administrator.dialog.get_by_role("button", name="Publish").click()
+    expect(administrator.main.get_by_text("version 1").first).to_be_visible()
+    expect(administrator.main.get_by_role("row").filter(has_text=f"first {BAIT}")).to_contain_text("in use")
+    until(lambda: gateway.ask("fresh").status_code == 200, "the data plane does not serve the new alias")
+    assert gateway.admin("GET", "/api/admin/config/versions")["current"] == 1
+    administrator.main.get_by_role("button", name="Go back: The deployed one").click()
+    administrator.dialog.get_by_role("button", name="Go back").click()
+    expect(administrator.dialog).to_have_count(0)
+    until(lambda: gateway.ask("fresh").status_code == 404, "the data plane still serves the alias that is gone")
+    expect(administrator.main.get_by_text("in every environment")).to_be_visible(timeout=DEADLINE_S * 1000)
+
+
+def text_of(at: Operator) -> Locator:
+    return at.main.get_by_label("Configuration, YAML or JSON")

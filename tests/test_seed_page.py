@@ -1,7 +1,7 @@
 """The example of the multi-provider page, whole and as it is printed: every line of it changes what happens."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -50,7 +50,7 @@ class Answered:
     body: bytes
     headers: Mapping[str, str] = field(default_factory=lambda: {"content-type": "application/json"})
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes]:
         yield self.body
 
     async def read(self) -> bytes:

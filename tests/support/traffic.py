@@ -6,7 +6,7 @@ upstream does. What clients saw is counted from statuses, headers and bodies alo
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -94,7 +94,7 @@ class _Whole:
     body: bytes
     headers: Mapping[str, str] = field(default_factory=lambda: {"content-type": "application/json"})
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes]:
         yield self.body
 
     async def read(self) -> bytes:
@@ -112,7 +112,7 @@ class _Stream:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=lambda: {"content-type": "text/event-stream"})
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes]:
         for event in self.events:
             self.clock.advance(0.05)
             yield b"data: " + (event if isinstance(event, bytes) else json.dumps(event).encode()) + b"\n\n"

@@ -94,9 +94,11 @@ class LiveStream:
             self._deadline.cancel()
         if self._opening is not None and not self._opening.done():
             self._opening.cancel()
+            await asyncio.wait({self._opening})
         if self.whole:
             await self._drain()
         self._note()
+        await self._chunks.aclose()  # it has a timer of its own
         await self._response.close()
 
     async def _first(self) -> bytes:

@@ -4,7 +4,7 @@ A provider turns a WireRequest (shape) into an HttpRequest (address and credenti
 wire's business.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -44,7 +44,7 @@ class UpstreamResponse(Protocol):
         """Lower-case names; of a repeated header the first."""
         ...
 
-    def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncGenerator[bytes]:
         """The body as it arrives. Raises GatewayError: STREAM_BROKEN when cut, UPSTREAM_TIMEOUT when silent too long."""
         ...
 

@@ -1,7 +1,7 @@
 """One request sent several times at once, its answers in one response (see wire.fan_out)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from pllm.core.errors import GatewayError, broken_stream
 from pllm.providers.base import HttpRequest, Timeouts, Transport, UpstreamResponse
@@ -46,7 +46,7 @@ class _Copies:
         self.status = responses[0].status
         self.headers: Mapping[str, str] = responses[0].headers
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes]:
         self._pumps = [asyncio.create_task(self._pump(n, response)) for n, response in enumerate(self._responses)]
         running = len(self._pumps)
         try:

@@ -6,7 +6,7 @@ costs about a fifth of the CPU (docs/decisions/0003-http-client.md).
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from io import BytesIO
 
 import aiohttp
@@ -125,7 +125,7 @@ class _AiohttpResponse:
             headers.setdefault(name.lower(), value)
         self.headers: Mapping[str, str] = headers
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes]:
         silence = _Silence(self._idle_s, self._response.close)
         try:
             async for chunk in self._response.content.iter_any():

@@ -42,7 +42,7 @@ def measure(kills: int, seed: int) -> tuple[Table, list[str]]:
         report = asyncio.run(drill(kills, seed, Path(folder)))
     rows = [
         ["killed with SIGKILL", f"{report.killed.total():,}"],
-        *([f"killed {point}", f"{times:,}"] for point, times in report.killed.most_common()),
+        *([f"of those, {point}", f"{times:,}"] for point, times in report.killed.most_common()),
         ["requests answered whole", f"{report.answered:,}"],
         ["requests cut by a kill", f"{report.cut:,}"],
         *([f"requests refused: {why}", f"{times:,}"] for why, times in report.refused.most_common()),

@@ -48,7 +48,7 @@ _OLDEST_S = 14 * 60.0
 _LEAST_COST = 5_000
 _SLACK = 3_000
 # A little less than what the requests of one kill use: towards the end there is nothing left but what the dead had held.
-_BUDGET_PER_KILL = 14_000
+_BUDGET_PER_KILL = 15_000
 
 CONFIG = """
 model_list:

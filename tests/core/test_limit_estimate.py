@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pllm.core.limit_estimate import FALLBACK_MAX_TOKENS, InputSize, measure, most_micro_usd, reserve
+from pllm.core.limit_estimate import FALLBACK_MAX_TOKENS, InputSize, measure, most_micro_usd, most_tokens, reserve
 from pllm.core.profile import Prices
 
 PICTURE = base64.b64encode(bytes(300_000)).decode()
@@ -102,11 +102,11 @@ def test_a_prompt_of_one_string_is_a_message() -> None:
 )
 def test_the_answer_is_reserved_as_long_as_it_may_become(wish: dict[str, int], answer: int) -> None:
     size = InputSize(text_bytes=100)
-    assert reserve(size, **wish).tokens == 100 + answer  # type: ignore[arg-type]  # only numbers are in it
+    assert reserve(most_tokens(size, **wish)).tokens == 100 + answer
 
 
 def test_a_prompt_cannot_be_longer_than_the_model_reads() -> None:
-    assert reserve(InputSize(text_bytes=10**7), max_tokens=1, max_input_tokens=128_000).tokens == 128_001
+    assert reserve(most_tokens(InputSize(text_bytes=10**7), max_tokens=1, max_input_tokens=128_000)).tokens == 128_001
 
 
 PRICE = st.none() | st.integers(0, 10**8)
@@ -145,5 +145,5 @@ def test_fractions_of_a_micro_dollar_are_rounded_up() -> None:
 def test_an_unknown_price_is_not_free() -> None:
     assert most_micro_usd(Prices(), 10, 10) is None
     assert most_micro_usd(Prices(input=5), 10, 0) == 1
-    found = reserve(InputSize(text_bytes=10), max_tokens=1, prices=Prices(input=5))
+    found = reserve(most_tokens(InputSize(text_bytes=10), max_tokens=1), Prices(input=5))
     assert (found.micro_usd, found.unpriced) == (0, True)

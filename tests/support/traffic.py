@@ -57,6 +57,9 @@ from pllm.telemetry.limit_line import emit_limit_event
 PRICES = Prices(input=1_000_000, output=3_000_000, cache_read=500_000, version="test")
 """A micro-dollar for a prompt token, three for one of the answer."""
 
+_TOLD = 2
+"""Tokens of an answer that its provider had told when it broke."""
+
 
 def _deployment(name: str, model: str, priority: int = 0) -> Deployment:
     return Deployment(
@@ -66,7 +69,7 @@ def _deployment(name: str, model: str, priority: int = 0) -> Deployment:
         model=name,
         api_base=f"http://{name}/v1",
         api_key=Secret("sk-upstream"),
-        profile=ModelProfile(prices=PRICES),
+        profile=ModelProfile(prices=PRICES, thinking="none"),
         priority=priority,
     )
 
@@ -154,7 +157,7 @@ class Upstream:
         chunk = {**head, "object": "chat.completion.chunk"}
         said = {**chunk, "choices": [{"index": 0, "delta": {"role": "assistant", "content": "hello"}, "finish_reason": None}]}
         if prompt == "cut":
-            return _Stream(self.clock, (said,), cut=True)
+            return _Stream(self.clock, ({**said, "usage": usage | {"completion_tokens": _TOLD}},), cut=True)
         last = {**chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
         return _Stream(self.clock, (said, last, {**chunk, "choices": [], "usage": usage}, b"[DONE]"), cut=False)
 
@@ -389,6 +392,8 @@ def _spent_on(answer: httpx2.Response, kind: str) -> dict[str, int]:
     usage = _usage(answer) if answer.status_code == 200 else {}
     prompt, completion = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
     cached = usage.get("prompt_tokens_details", {}).get("cached_tokens", 0)
+    if kind == "cut":  # it told its prompt, and its answer so far; docs/usage.md says what is added
+        prompt, completion, cached = 13, _TOLD + 32, 4
     return {
         "requests": 1,
         "errors": int(answer.status_code != 200 or kind == "cut"),

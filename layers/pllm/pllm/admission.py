@@ -6,20 +6,20 @@ further attempt asks its own deployment's. However the request ends, `close` set
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from pllm.call import Call
 from pllm.core.allowances import Allowances, limits_of_deployment
 from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.limit_answers import Denial
-from pllm.core.limit_estimate import measure, reserve
+from pllm.core.limit_estimate import reserve
 from pllm.core.limits import GateLimits, Reservation, Spent
 from pllm.core.record import RequestRecord
+from pllm.estimating import most_of, size_of
 from pllm.state.gate import Gates
 from pllm.state.gate_ticket import Ticket
 
-_CAPS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _NOTHING = Reservation(0, 0)
 _MAY_HAVE_WORKED = frozenset({ErrorKind.UPSTREAM_TIMEOUT, ErrorKind.STREAM_BROKEN})
 
@@ -116,21 +116,8 @@ class Admission:
 
 def _need(call: Call, deployments: tuple[Deployment, ...]) -> Reservation:
     """The most that any of them may use for this call."""
-    size = replace(measure(call.body), audio_bytes=call.form_bytes) if call.form_bytes else measure(call.body)
-    asked = next((value for name in _CAPS if isinstance(value := call.body.get(name), int)), None)
-    choices = call.body.get("n")
-    needs = [
-        reserve(
-            size,
-            max_tokens=asked,
-            default_max_tokens=one.profile.default_max_tokens,
-            max_input_tokens=one.profile.max_input_tokens,
-            max_output_tokens=one.profile.max_output_tokens,
-            choices=choices if isinstance(choices, int) and choices > 0 else 1,
-            prices=one.profile.prices,
-        )
-        for one in deployments
-    ]
+    size = size_of(call)
+    needs = [reserve(most_of(call, size, one), one.profile.prices) for one in deployments]
     return Reservation(
         max((one.tokens for one in needs), default=0),
         max((one.micro_usd for one in needs), default=0),

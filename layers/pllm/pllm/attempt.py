@@ -12,6 +12,7 @@ from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.jsontext import loads
 from pllm.core.record import RequestRecord
+from pllm.estimating import note_estimate
 from pllm.providers.base import Timeouts, Transport, UpstreamResponse
 from pllm.providers.copies import send_copies
 from pllm.relay import LiveStream, note_usage
@@ -226,6 +227,8 @@ class Upstreams:
             replace(trying, hurried=trying.hurried or self.remaining_s(trying.call) <= 0).failed(live.failure, ended_s)
         else:
             trying.dropped(ended_s)  # its client left
+        if live.produced is not None and not (live.whole and live.usage is not None):
+            note_estimate(trying.record, trying.call, trying.deployment, live.usage, live.produced)
 
 
 def _is_stream(request: WireRequest, response: UpstreamResponse) -> bool:

@@ -17,6 +17,7 @@ from pllm.providers.base import UpstreamResponse
 from pllm.telemetry.log import crash_site
 from pllm.wire.lane import Relay
 from pllm.wire.neutral import Usage
+from pllm.wire.produced import Produced
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +45,16 @@ class LiveStream:
     def whole(self) -> bool:
         """Whether the upstream's end marker was seen."""
         return self._relay.finished and self._relay.error is None and self.failure is None
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the upstream has told of it so far."""
+        return self._relay.usage
+
+    @property
+    def produced(self) -> Produced | None:
+        """What it has shown since."""
+        return self._relay.produced
 
     async def open(self, patience_s: float | None) -> None:
         """Returns when the first event was seen, or after `patience_s` of silence (None: it waits): then the status is to be

@@ -35,6 +35,15 @@ _PAYLOADS = frozenset({"data", "file_data", "bytes", "b64_json"})
 
 
 @dataclass(frozen=True, slots=True)
+class Most:
+    """The most tokens that one request can use; `audio` of the prompt's."""
+
+    prompt: int
+    answer: int
+    audio: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class InputSize:
     """What a request carries. Bytes are UTF-8; `audio_bytes` are decoded ones."""
 
@@ -45,6 +54,10 @@ class InputSize:
     audio_bytes: int = 0
     tools: int = 0
 
+    @property
+    def audio_tokens(self) -> int:
+        return -(-self.audio_bytes // _AUDIO_BYTES_PER_TOKEN)
+
     def tokens(self) -> int:
         """No provider counts more than this for it."""
         return (
@@ -52,7 +65,7 @@ class InputSize:
             + self.messages * _TOKENS_PER_MESSAGE
             + self.images * _TOKENS_PER_IMAGE
             + self.files * _TOKENS_PER_FILE
-            + -(-self.audio_bytes // _AUDIO_BYTES_PER_TOKEN)
+            + self.audio_tokens
             + (_TOKENS_FOR_TOOLS if self.tools else 0)
         )
 
@@ -75,7 +88,7 @@ def measure(body: Mapping[str, Any]) -> InputSize:
     )
 
 
-def reserve(
+def most_tokens(
     size: InputSize,
     *,
     max_tokens: int | None = None,
@@ -83,16 +96,19 @@ def reserve(
     max_input_tokens: int | None = None,
     max_output_tokens: int | None = None,
     choices: int = 1,
-    prices: Prices | None = None,
-) -> Reservation:
-    """What to set aside for one request. `max_tokens` is the client's wish, the defaults and caps are the model's; `choices`
-    is how many answers are asked for."""
+) -> Most:
+    """`max_tokens` is the client's wish, the defaults and caps are the model's; `choices` is how many answers are asked for."""
     given = size.tokens()
     prompt = given if max_input_tokens is None else min(given, max_input_tokens)
     wanted = max_tokens if max_tokens is not None else default_max_tokens or max_output_tokens or FALLBACK_MAX_TOKENS
     answer = choices * (wanted if max_output_tokens is None else min(wanted, max_output_tokens))
-    cost = most_micro_usd(prices, prompt, answer) if prices is not None else None
-    return Reservation(prompt + answer, cost or 0, unpriced=cost is None)
+    return Most(prompt, answer, min(size.audio_tokens, prompt))
+
+
+def reserve(most: Most, prices: Prices | None = None) -> Reservation:
+    """What to set aside for one request."""
+    cost = most_micro_usd(prices, most.prompt, most.answer) if prices is not None else None
+    return Reservation(most.prompt + most.answer, cost or 0, unpriced=cost is None)
 
 
 def most_micro_usd(prices: Prices, prompt_tokens: int, output_tokens: int) -> int | None:

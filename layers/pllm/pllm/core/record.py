@@ -20,7 +20,8 @@ class RequestRecord:
 
     Times are monotonic seconds of the injected clock; tokens as in wire.neutral.Usage. `prices` are the
     answering deployment's; `used` has every unit of its answer; `cost_micro_usd` is None as long as the cost is not
-    known. `degraded`: shared state was out of reach. `idempotent`: "replayed" where a kept answer was given again.
+    known. `estimated`: its provider did not say (all of) what it used. `degraded`: shared state was out of reach.
+    `idempotent`: "replayed" where a kept answer was given again.
     auth_s, admit_s, route_s, translate_s: what the parts of the overhead took. `trace_id` as X-Ray spells it, "" without one;
     `platform_trace_id`: AWS's own, where the client brought another.
     """
@@ -54,6 +55,7 @@ class RequestRecord:
     characters: int = 0
     used: Used | None = None
     cost_micro_usd: int | None = None
+    estimated: bool = False
     dropped: tuple[str, ...] = ()
     emulated: tuple[str, ...] = ()
     cold_start: bool = False
@@ -108,5 +110,5 @@ class RequestRecord:
 _OF_AN_ATTEMPT = (
     *("deployment", "provider", "upstream_model", "prices", "error", "broken", "finish", "upstream_s", "first_event_s"),
     *("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "images", "audio_seconds", "characters"),
-    *("used", "cost_micro_usd", "dropped", "emulated", "translate_s"),
+    *("used", "cost_micro_usd", "estimated", "dropped", "emulated", "translate_s"),
 )

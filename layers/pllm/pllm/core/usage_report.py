@@ -221,5 +221,6 @@ def _told(query: UsageQuery, line: Line) -> dict[str, Any]:
         "cost_usd": amounts.cost_micro_usd / 1_000_000,
         "cost_micro_usd": amounts.cost_micro_usd,
         "unpriced_requests": amounts.unpriced,
+        "estimated_requests": amounts.estimated,
         "average_latency_ms": average_ms,
     }

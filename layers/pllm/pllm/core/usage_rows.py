@@ -33,7 +33,8 @@ class Account:
 @dataclass(frozen=True, slots=True)
 class Amounts:
     """Sums over requests. Tokens are as in wire.neutral.Usage, but `prompt_tokens` is the whole prompt, cached ones included.
-    `unpriced`: requests whose cost is not known and is not in `cost_micro_usd`."""
+    `unpriced`: requests whose cost is not known and is not in `cost_micro_usd`. `estimated`: requests whose
+    provider did not say what they used."""
 
     requests: int = 0
     errors: int = 0
@@ -52,6 +53,7 @@ class Amounts:
     audio_ms: int = 0
     characters: int = 0
     unpriced: int = 0
+    estimated: int = 0
 
     def __add__(self, other: "Amounts") -> "Amounts":
         return Amounts(*map(add, _numbers(self), _numbers(other)))
@@ -92,6 +94,7 @@ ATTRIBUTES: Mapping[str, str] = {
     "audio_ms": "am",
     "characters": "ch",
     "unpriced": "up",
+    "estimated": "es",
 }
 """Names in the table: short, because a write is paid by the kilobyte."""
 
@@ -136,6 +139,7 @@ def amounts_of(record: RequestRecord) -> Amounts:
         audio_ms=ceil(record.audio_seconds * 1000),
         characters=record.characters,
         unpriced=1 if record.used is not None and record.cost_micro_usd is None else 0,
+        estimated=int(record.estimated),
     )
 
 

@@ -60,6 +60,7 @@ def log_line(record: RequestRecord, timestamp_ms: int) -> dict[str, Any]:
         "audio_seconds": record.audio_seconds,
         "characters": record.characters,
         "prices": tariff_of(record),
+        "estimated": record.estimated,
     }
     cost = {} if record.cost_micro_usd is None else {"cost_micro_usd": record.cost_micro_usd}
     return line | {name: value for name, value in optional.items() if value} | cost

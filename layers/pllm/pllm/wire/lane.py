@@ -13,6 +13,7 @@ from pllm.core.errors import GatewayError
 from pllm.core.jsontext import JsonObject
 from pllm.core.profile import ModelProfile
 from pllm.wire.neutral import ClientDialect, Event, Request, Response, UpstreamDialect, Usage
+from pllm.wire.produced import Produced
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +217,11 @@ class Relay(Protocol):
 
     @property
     def finish(self) -> str | None: ...
+
+    @property
+    def produced(self) -> Produced | None:
+        """What came since the last `usage`; None for an answer whose bytes say nothing of its price."""
+        ...
 
     def feed(self, data: bytes) -> bytes:
         """Bytes for the client. Check `error` after each call. Never raises."""

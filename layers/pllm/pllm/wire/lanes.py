@@ -13,7 +13,25 @@ from pllm.core.errors import GatewayError, broken_stream
 from pllm.core.jsontext import JsonObject
 from pllm.wire.fan_out import FannedDecoder, bodies, check_copies, merge
 from pllm.wire.lane import Answer, AnswerContext, ClientWire, Decoder, Encoder, Lane, Relay, Target, UpstreamWire, WireRequest
-from pllm.wire.neutral import End, Event, Failure, Finish, Ping, Request, Start, Usage, UsageUpdate
+from pllm.wire.neutral import (
+    End,
+    Event,
+    Failure,
+    Finish,
+    OpaqueBlock,
+    Ping,
+    RefusalDelta,
+    Request,
+    Start,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+    ToolCallStart,
+    UpstreamDialect,
+    Usage,
+    UsageUpdate,
+)
+from pllm.wire.produced import Produced
 
 _WIRES = {
     "chat": "pllm.wire.openai_chat",
@@ -26,6 +44,9 @@ _WIRES = {
 
 _NATIVE = {"chat": "ChatLane", "completions": "CompletionsLane", "messages": "MessagesLane", "responses": "ResponsesLane"}
 
+
+_SHOWS_THAT_IT_THINKS = frozenset({"messages", "converse"})
+"""Dialects whose streams say that a model thinks, if not all of what it thinks."""
 
 _WITHOUT_N = frozenset({"messages", "converse"})
 
@@ -94,7 +115,8 @@ class TranslatedLane:
         return Answer(self._client.encode(response, self._asked, self._context), response.usage, finish)
 
     def relay(self) -> Relay:
-        return _TranslatedRelay(self._upstream.decoder(self._encoded), self._client.encoder(self._asked, self._context))
+        encoder = self._client.encoder(self._asked, self._context)
+        return _TranslatedRelay(self._upstream.decoder(self._encoded), encoder, self._upstream.dialect)
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         return self._upstream.error(status, headers, body)
@@ -125,16 +147,18 @@ class FannedLane(TranslatedLane):
 
     def relay(self) -> Relay:
         decoder = FannedDecoder([self._upstream.decoder(self._encoded) for _ in range(self._n)])
-        return _TranslatedRelay(decoder, self._client.encoder(self._asked, self._context))
+        return _FannedRelay(decoder, self._client.encoder(self._asked, self._context), self._upstream.dialect)
 
 
 class _TranslatedRelay:
     """Decoder and encoder back to back. A Failure is kept as `error` and not encoded: who sends it is for the pipeline to
     say, since before the first byte the request may still go elsewhere."""
 
-    def __init__(self, decoder: Decoder, encoder: Encoder) -> None:
+    def __init__(self, decoder: Decoder, encoder: Encoder, dialect: UpstreamDialect) -> None:
         self._decoder = decoder
         self._encoder = encoder
+        self._dialect = dialect
+        self.produced = Produced(False if dialect in _SHOWS_THAT_IT_THINKS else None)
         self.opened = False
         self.finished = False
         self.error: GatewayError | None = None
@@ -177,6 +201,15 @@ class _TranslatedRelay:
         match event:
             case Start(usage=Usage() as usage) | UsageUpdate(usage):
                 self.usage = usage
+                self.produced.told(usage.output)
+            case TextDelta(text=text) | RefusalDelta(text=text) | ToolCallDelta(fragment=text):
+                self.produced.text(text)
+            case ToolCallStart():
+                self.produced.text(event.name)
+            case ThinkingDelta():
+                self._note_thinking(event)
+            case OpaqueBlock():
+                self.produced.hidden = True
             case Finish(reason):
                 self.finish = reason
             case End():
@@ -185,3 +218,20 @@ class _TranslatedRelay:
                 pass
         if not isinstance(event, Ping):
             self.opened = True
+
+    def _note_thinking(self, delta: ThinkingDelta) -> None:
+        """Only servers of the Chat dialect show what they bill for; the others show summaries."""
+        if self._dialect == "chat" and not (delta.signature or delta.redacted):
+            self.produced.text(delta.text)
+            self.produced.hidden = bool(self.produced.hidden)
+        else:
+            self.produced.hidden = True
+
+
+class _FannedRelay(_TranslatedRelay):
+    """Several streams in one: usage is of those that have told theirs, and says nothing of the rest."""
+
+    def _note(self, event: Event) -> None:
+        super()._note(event)
+        self.produced.hidden = True
+        self.produced.tokens = max(self.produced.tokens, 1)

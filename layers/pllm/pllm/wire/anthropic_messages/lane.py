@@ -21,7 +21,11 @@ from pllm.wire.anthropic_messages.stream_decoder import parse_event
 from pllm.wire.anthropic_messages.vocabulary import finish_reason, read_usage
 from pllm.wire.lane import Answer, Target, WireRequest
 from pllm.wire.neutral import Usage
+from pllm.wire.produced import Produced
 from pllm.wire.sse import SseDecoder, SseError, SseEvent
+
+_SHOWN = frozenset({"text", "tool_use", "text_delta", "input_json_delta", "citations_delta"})
+"""Blocks and deltas whose every token is in the stream."""
 
 
 class MessagesLane:
@@ -105,6 +109,7 @@ class MessagesRelay:
     def __init__(self) -> None:
         self._sse = SseDecoder()
         self._raw_usage: JsonObject = {}
+        self.produced = Produced(untold=False)
         self.opened = False
         self.finished = False
         self.error: GatewayError | None = None
@@ -153,6 +158,10 @@ class MessagesRelay:
         if not self.opened and event["type"] not in ("message_start", "ping"):
             raise malformed_upstream(f"{event['type']} came before message_start")
         match event["type"]:
+            case "content_block_delta":
+                self._note_content(event.get("delta"))
+            case "content_block_start":
+                self._note_content(event.get("content_block"))
             case "message_start":
                 self.opened = True
                 self._note_usage(event.get("message"))
@@ -172,3 +181,13 @@ class MessagesRelay:
         usage = holder.get("usage") if isinstance(holder, dict) else None
         if isinstance(usage, dict):
             self._raw_usage.update({name: value for name, value in usage.items() if value is not None})
+            self.produced.told(read_usage(self._raw_usage).output)
+
+    def _note_content(self, content: Any) -> None:
+        """Thinking is billed in full, and shown as a summary or not at all; what a server tool brings is read as well."""
+        if not isinstance(content, dict):
+            return
+        if content.get("type") in _SHOWN:
+            self.produced.value([value for name, value in content.items() if name not in ("type", "id")])
+        else:
+            self.produced.hidden = True

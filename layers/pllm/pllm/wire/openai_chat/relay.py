@@ -7,6 +7,7 @@ from pllm.core.jsontext import JsonObject, dumps
 from pllm.wire.neutral import Usage
 from pllm.wire.openai_chat.errors import error_body
 from pllm.wire.openai_chat.framing import DONE, Frame, FrameReader
+from pllm.wire.produced import Produced
 from pllm.wire.sse import encode
 
 _NULL_USAGE = b',"usage":null'
@@ -19,12 +20,13 @@ class ChatRelay:
     Comments are passed on, also before `opened`; the caller holds back what comes before it commits to a status.
     """
 
-    __slots__ = ("_asked", "_forced", "_frames", "_sent_usage", "error", "finished")
+    __slots__ = ("_asked", "_forced", "_frames", "_sent_usage", "error", "finished", "produced")
 
     def __init__(self, *, usage_asked: bool, usage_forced: bool, done_marker: bool = True) -> None:
         self._frames = FrameReader(done_marker)
         self._asked, self._forced = usage_asked, usage_forced
         self._sent_usage = False
+        self.produced = Produced()
         self.finished = False
         self.error: GatewayError | None = None
 
@@ -56,6 +58,7 @@ class ChatRelay:
         try:
             for raw, chunk, done in frames:
                 if chunk is not None:
+                    self.produced.choices(chunk.get("choices") or ())
                     out.append(self._show(raw, chunk) if "usage" in chunk else raw)
                 else:
                     out.append(self._end() if done else raw)
@@ -65,9 +68,11 @@ class ChatRelay:
 
     def _show(self, raw: bytes, chunk: JsonObject) -> bytes:
         """The usage chunk is for those who asked, and for them no other chunk has usage; the rest see none that we caused."""
+        found = chunk["usage"]
+        if found is not None and self._frames.usage is not None:
+            self.produced.told(self._frames.usage.output)
         if not (self._asked or self._forced):
             return raw
-        found = chunk["usage"]
         if found is not None and not chunk.get("choices"):
             self._sent_usage = True
             return raw if self._asked else b""

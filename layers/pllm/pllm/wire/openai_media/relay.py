@@ -23,6 +23,7 @@ class ByteRelay:
     tells from one that was cut. Nor can they hold an error, so `fail` has nothing to say."""
 
     finish: str | None = None
+    produced = None
 
     def __init__(self, usage: Usage | None) -> None:
         self._usage = usage
@@ -57,6 +58,7 @@ class EventRelay:
     """
 
     finish: str | None = None
+    produced = None
 
     def __init__(self, whole: str, results: int = 1, usage: Usage | None = None) -> None:
         self._sse = SseDecoder()

@@ -12,6 +12,7 @@ from pllm.core.jsontext import Json, JsonError, JsonObject, dumps, loads
 from pllm.wire.neutral import Usage
 from pllm.wire.openai_responses.errors import error_event, failed_error, reported_error
 from pllm.wire.openai_responses.usage import read_usage
+from pllm.wire.produced import Produced
 from pllm.wire.sse import SseDecoder, SseError, SseEvent, encode
 
 _TAKEN = frozenset({"response.created", "response.queued", "response.in_progress"})
@@ -24,6 +25,9 @@ outside: parsing megabytes would hold up every other stream."""
 
 _DONE = b"[DONE]"
 
+_SHOWN = frozenset({"message", "function_call", "custom_tool_call"})
+"""Items whose every token is in the stream."""
+
 # A comment's field name is empty.
 _OTHER_FIELDS = (b"", b"event", b"id", b"retry")
 
@@ -31,7 +35,19 @@ _OTHER_FIELDS = (b"", b"event", b"id", b"retry")
 class ResponsesRelay:
     """See `wire.lane.Relay`. `response` is the final Response object once the stream has ended whole, for storing."""
 
-    __slots__ = ("_error", "_finish", "_held", "_last", "_opened", "_snapshot", "_sse", "_usage", "finished", "response")
+    __slots__ = (
+        "_error",
+        "_finish",
+        "_held",
+        "_last",
+        "_opened",
+        "_snapshot",
+        "_sse",
+        "_usage",
+        "finished",
+        "produced",
+        "response",
+    )
 
     def __init__(self) -> None:
         self._sse = SseDecoder()
@@ -43,6 +59,7 @@ class ResponsesRelay:
         self._error: GatewayError | None = None
         self._usage: Usage | None = None
         self._finish: str | None = None
+        self.produced = Produced()
         self.response: JsonObject | None = None
 
     @property
@@ -118,6 +135,7 @@ class ResponsesRelay:
             if not (data.startswith(b"{") and data.rstrip().endswith(b"}")):
                 raise malformed_upstream(f"the {event.event} event is not a JSON object")
             self._opened = True
+            self.produced.hidden = True
             return
         payload = _payload(data)
         name = payload.get("type") or event.event
@@ -125,7 +143,18 @@ class ResponsesRelay:
             self._note(name, payload, data)
         else:
             self._opened = True
+            self._meter(name, payload)
         self._last = data
+
+    def _meter(self, name: str, payload: JsonObject) -> None:
+        """Deltas are what was generated; the events that end a part say it again. Reasoning is shown as a summary at most."""
+        item = payload.get("item")
+        if name.startswith("response.reasoning") or (isinstance(item, dict) and item.get("type") not in _SHOWN):
+            self.produced.hidden = True
+        elif name.endswith(".delta"):
+            self.produced.value(payload.get("delta"))
+        elif name == "response.output_item.added":
+            self.produced.value(item)
 
     def _note(self, name: str, payload: JsonObject, data: bytes) -> None:
         if name == "error" or name == "":
@@ -135,6 +164,8 @@ class ResponsesRelay:
         if not isinstance(response, dict):
             raise malformed_upstream(f"the {name} event has no response")
         self._usage = read_usage(response.get("usage")) or self._usage
+        if self._usage is not None:
+            self.produced.told(self._usage.output)
         self._snapshot = data
         if name == "response.failed":
             raise reported_error(response)

@@ -185,12 +185,11 @@ async def test_probes_can_be_switched_off_and_confined_to_providers(world: World
 
 
 async def test_what_only_a_paid_call_could_tell_is_not_asked_unless_that_is_wished(world: World, up: Upstream) -> None:
-    bedrock = at(up, provider="bedrock", dialects=("converse",), api_base=up.base_url)
     perplexity = at(up, id="p", provider="perplexity")
     failing = at(up, id="f")
     await world.fails(failing, ErrorKind.UPSTREAM_ERROR)
     world.clock.advance(3600)
-    assert await world.run(bedrock, perplexity, failing) == {}
+    assert await world.run(perplexity, failing) == {}
     assert up.requests == []
 
 

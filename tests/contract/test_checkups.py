@@ -28,6 +28,7 @@ HEADERS = {
     "api-key": ("api-key", "sk-upstream"),
     "x-api-key": ("x-api-key", "sk-upstream"),
     "x-goog-api-key": ("x-goog-api-key", "sk-upstream"),
+    "sigv4": ("authorization", "Bearer sk-upstream"),  # a Bedrock API key
     "google": ("x-goog-api-key", "sk-upstream"),
 }
 
@@ -79,7 +80,7 @@ def of(row: ProviderRow, api_base: str | None) -> Deployment:
 @pytest.mark.parametrize("row", [row for row in ROWS if row.checkup is not None], ids=lambda row: row.name)
 async def test_it_reaches_the_provider_with_the_deployments_credential(row: ProviderRow) -> None:
     its_own = None if row.base_url or row.kind != "azure" else "https://resource.openai.azure.com"
-    (asked,) = await probed(of(row, its_own or (None if row.base_url or row.name == "vertex" else "https://server/v1")))
+    (asked,) = await probed(of(row, its_own or (None if row.name != "compatible" else "https://server/v1")))
     name, value = HEADERS[row.auth]
     assert asked.seen.headers[name] == value
     assert row.checkup is not None
@@ -107,7 +108,15 @@ async def test_vertex_counts_the_tokens_of_gemini_and_of_claude() -> None:
     assert "max_tokens" not in claude.seen.json()
 
 
+async def test_bedrock_counts_the_tokens_of_the_model_behind_a_profile_signed_by_the_functions_role() -> None:
+    claude = Deployment("d", "m", "bedrock", "us.anthropic.claude-haiku-4-5-v1:0", ("converse",), region="eu-west-1")
+    (asked,) = await probed(claude)
+    counting = "model/anthropic.claude-haiku-4-5-v1%3A0/count-tokens"
+    assert (asked.seen.method, asked.url) == ("POST", f"https://bedrock-runtime.eu-west-1.amazonaws.com/{counting}")
+    assert asked.seen.headers["authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKIDTEST/")
+    assert set(asked.seen.json()["input"]["converse"]) == {"messages"}
+
+
 async def test_where_nothing_is_free_nothing_is_asked() -> None:
-    assert await probed(Deployment("d", "m", "bedrock", "us.amazon.nova-2-lite-v1:0", dialects=("converse",))) == []
     assert await probed(Deployment("d", "m", "perplexity", "sonar")) == []
     assert await probed(Deployment("d", "m", "vertex", "meta/llama", dialects=("chat",))) == []

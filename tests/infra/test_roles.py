@@ -55,9 +55,10 @@ def test_what_only_health_probes_need_the_roll_up_may_only_with_them(template: T
     assert health["Action"] == ["dynamodb:Query", "dynamodb:UpdateItem"]
     assert health["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["H#*"]}}
     assert (secret["Action"], secret["Resource"]) == ("secretsmanager:GetSecretValue", {"Ref": "ProviderKeys"})
-    [bedrock] = [one for policy, one in statements(template, "RollupRole") if policy == "bedrock"]
-    gateway = next(one for policy, one in statements(template, "GatewayRole") if policy == "bedrock")
-    assert (bedrock["Action"], bedrock["Resource"]) == ("bedrock:InvokeModel", gateway["Resource"])
+    bedrock = {one["Action"]: one["Resource"] for policy, one in statements(template, "RollupRole") if policy == "bedrock"}
+    gateway = [one for policy, one in statements(template, "GatewayRole") if policy == "bedrock"]
+    asked = {action: one["Resource"] for one in gateway for action in as_list(one["Action"])}
+    assert bedrock == {action: asked[action] for action in ("bedrock:CountTokens", "bedrock:InvokeModel")}
 
 
 def test_without_health_probes_the_roll_up_sees_usage_and_nothing_else(template: Template) -> None:

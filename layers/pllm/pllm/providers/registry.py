@@ -11,6 +11,8 @@ _OLD_CAP = Quirks(token_cap="max_tokens")
 # Both want a credential.
 _ITS_MODEL = Checkup("models/{model}")
 _MODELS = Checkup("models")
+# Free of charge on Bedrock (Claude; other models refuse it) and on Vertex AI.
+_COUNT = Checkup("")
 
 ROWS: tuple[ProviderRow, ...] = (
     ProviderRow(
@@ -147,7 +149,7 @@ ROWS: tuple[ProviderRow, ...] = (
         kind="bedrock",
         key_required=False,
         synonyms=("aws", "amazon-bedrock", "amazon_bedrock"),
-        checkup=None,
+        checkup=_COUNT,
     ),
     ProviderRow(
         "vertex",
@@ -160,7 +162,7 @@ ROWS: tuple[ProviderRow, ...] = (
         key_required=False,
         synonyms=("vertex_ai", "vertexai", "google-vertex"),
         quirks=Quirks(variant="vertex", needs_bytes=frozenset({"image", "document"})),
-        checkup=Checkup(""),
+        checkup=_COUNT,
     ),
     ProviderRow(
         "gemini",

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from tests.support.upstream import Cut, Hang, Upstream, chunk, event, upstream, 
 
 from pllm.admission import Admissions
 from pllm.call import Call
-from pllm.core.breaker import BreakerPolicy, force_open
+from pllm.core.breaker import UNTIL_RELEASED_MS, BreakerPolicy, force_open
 from pllm.core.clock import ManualClock
 from pllm.core.config.schema import Route, RouteModel, Strategy
 from pllm.core.errors import GatewayError
@@ -82,13 +83,15 @@ async def test_when_all_are_open_the_client_hears_when_to_come_back() -> None:
         assert len(bad.requests) == 2
 
 
-async def test_what_an_administrator_took_out_is_asked_nothing_and_the_client_hears_who_did() -> None:
+@pytest.mark.parametrize("until_s", [90, None])
+async def test_what_an_administrator_took_out_is_asked_nothing_and_the_client_hears_who_did(until_s: int | None) -> None:
     store = MemoryStore()
+    until_ms = UNTIL_RELEASED_MS if until_s is None else int((time.time() + until_s) * 1000)
     for one in ("m/bad", "m/good"):
-        await store.update(move_breaker("main", one, force_open(0, 1)))
+        await store.update(move_breaker("main", one, force_open(0, 1, until_ms)))
     async with upstream() as first, upstream() as second, gateway(two(first, second), store=store) as gw:
         response = await gw.chat()
-        assert (response.status_code, "retry-after" in response.headers) == (503, False)
+        assert (response.status_code, "retry-after" in response.headers) == (503, until_s is not None)
         assert "by an administrator" in response.json()["error"]["message"]
         assert first.requests == second.requests == []
 

@@ -192,7 +192,7 @@ class TeamPage(BaseModel):
 
 
 class AuditView(BaseModel):
-    """`before` and `after` are what was shown of the key or team; null where there was, or is, nothing."""
+    """`before` and `after` are what was shown of the key, team, breaker or version; null where there was, or is, nothing."""
 
     id: str
     at: datetime

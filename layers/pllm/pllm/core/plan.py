@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from pllm.core.breaker import Admission
+from pllm.core.breaker import FORCED, Admission
 from pllm.core.config.schema import Router, Strategy
 from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
@@ -329,7 +329,7 @@ def _with_more_room(steps: Sequence[Step], deployment: Deployment) -> list[Step]
 
 
 _LONG_S = 30 * 24 * 3600
-"""Longer than any cool-down."""
+"""Longer than anybody forces a breaker open who means to see it closed again."""
 
 
 def _all_left_alone(name: str, blocked: Sequence[tuple[int, str]]) -> GatewayError:
@@ -337,8 +337,11 @@ def _all_left_alone(name: str, blocked: Sequence[tuple[int, str]]) -> GatewayErr
     if all(why == ErrorKind.RATE_LIMITED.value for _, why in blocked):
         message = f"Every deployment of {name!r} is rate limited by its provider; the next is free in {in_s:.0f} s."
         return GatewayError(ErrorKind.RATE_LIMITED, message, retry_after_s=in_s)
-    if in_s > _LONG_S:  # an administrator's word: nobody knows when it is taken back
-        return GatewayError(ErrorKind.UNAVAILABLE, f"Every deployment of {name!r} was taken out of use by an administrator.")
+    if all(why == FORCED for _, why in blocked):
+        known = in_s <= _LONG_S  # else until it is taken back, and nobody knows when that will be
+        until = f" for another {in_s:.0f} s" if known else ""
+        message = f"Every deployment of {name!r} was taken out of use by an administrator{until}."
+        return GatewayError(ErrorKind.UNAVAILABLE, message, retry_after_s=in_s if known else None)
     message = f"Every deployment of {name!r} is failing and left alone; the next is tried again in {in_s:.0f} s."
     return GatewayError(ErrorKind.UNAVAILABLE, message, retry_after_s=in_s)
 

@@ -43,10 +43,11 @@ export function usdShort(value) {
 /** 0.42 ms, 840 ms, 1.24 s, 2 min 5 s */
 export function milliseconds(value) {
   if (missing(value)) return DASH;
-  if (value < 10) return `${Number(value.toFixed(2))} ms`;
-  if (value < 1_000) return `${Math.round(value)} ms`;
-  if (value < 60_000) return `${(value / 1_000).toFixed(value < 10_000 ? 2 : 1)} s`;
-  return `${Math.floor(value / 60_000)} min ${Math.round((value % 60_000) / 1_000)} s`;
+  if (value < 9.995) return `${Number(value.toFixed(2))} ms`;
+  if (value < 999.5) return `${Math.round(value)} ms`;
+  if (value < 59_950) return `${(value / 1_000).toFixed(value < 9_995 ? 2 : 1)} s`;
+  const seconds = Math.round(value / 1_000);
+  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
 /** 0.1234 -> 12.3 % */

@@ -46,7 +46,7 @@ export async function ask(api, body, { signal, onStart, onText }) {
   } catch (error) {
     if (error.name === "AbortError") told.state = "stopped";
     else if (error.name === "ApiError") throw error;
-    else told.why = "The connection broke before the answer was complete.";
+    else told.why = error.name === "SyntaxError" ? "Something in the answer is not JSON." : "The connection broke before the answer was complete.";
   }
   told.totalMs = performance.now() - began;
   return told;

@@ -29,6 +29,7 @@ SEARCH = re.compile(rf"""SEARCH\('\{{{OURS},([a-z,]+)\}} MetricName="(\w+)"', '(
 # Of AWS's own services, from their documentation.
 OTHERS = {
     "AWS/Lambda": {"ConcurrentExecutions", "Throttles", "Errors"},
+    "AWS/Firehose": {"DeliveryToS3.DataFreshness"},
     "AWS/DynamoDB": {"ReadThrottleEvents", "WriteThrottleEvents", "ConsumedWriteCapacityUnits", "ConsumedReadCapacityUnits"},
 }
 
@@ -190,8 +191,11 @@ async def test_the_control_planes_log_line_is_what_its_filter_looks_for(template
 def test_the_dashboard_and_the_alarms_can_be_left_out(template: Template) -> None:
     conditions = {name: one.get("Condition") for name, one in template["Resources"].items()}
     assert conditions["OperatorDashboard"] == "WithDashboard"
-    alarms = {name: conditions[name] for name, _ in alarmed(template)}
+    alarms = {name: conditions[name] for name in resources(template, "AWS::CloudWatch::Alarm")}
     assert alarms.pop("ProbeAlarm") == "ProbesWithAlarms"
+    assert alarms.pop("ExportAlarm") == "WithExportAlarm"
+    exported = {"Fn::And": [{"Condition": "WithRequestExport"}, {"Condition": "WithAlarms"}]}
+    assert template["Conditions"]["WithExportAlarm"] == exported
     assert template["Conditions"]["ProbesWithAlarms"] == {"Fn::And": [{"Condition": "WithProbes"}, {"Condition": "WithAlarms"}]}
     assert {*alarms.values(), conditions["AlarmTopic"]} == {"WithAlarms"}
     assert conditions["AlarmSubscription"] == "WithAlarmEmail"

@@ -251,10 +251,11 @@ class Policed(MemoryStore):
 async def test_the_data_planes_role_lets_it_do_all_of_its_work_at_the_table(template: Template) -> None:
     table, clock = Policed(template, "GatewayRole"), ManualClock()
     await run(200, store=table)
-    gates = Gates(table, clock, Random(1), GatePolicy(), lambda event: None)
-    ticket = await gates.admit([GateLimits("key/a", rpm=5, budget=BudgetLimit(100, "day"))], Reservation(1, 1))
-    assert isinstance(ticket, Ticket)
-    await gates.settle(ticket, Spent(1, 1))
+    for exact in (False, True):
+        gates = Gates(table, clock, Random(1), GatePolicy(exact=exact), lambda event: None)
+        ticket = await gates.admit([GateLimits("key/a", rpm=5, budget=BudgetLimit(100, "day"))], Reservation(1, 1))
+        assert isinstance(ticket, Ticket)
+        await gates.settle(ticket, Spent(1, 48))
     keeper = Idempotency(table, clock, lambda: "owner")
     claim = await keeper.claim("alice", "k", b"1" * 32, 100)
     assert isinstance(claim, Claim)

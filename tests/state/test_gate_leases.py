@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.properties.gate_world import Environment, image
-from tests.properties.interleaving import Stepped
+from tests.properties.interleaving import Stepped, Weights
 
 from pllm.core.clock import ManualClock
 from pllm.core.limit_answers import Denial
@@ -58,12 +58,12 @@ def test_a_lease_without_enough_tokens_is_not_stretched() -> None:
 class Fleet:
     """Environments that admit fast enough to lease. `used`: what was settled; `admitted`: by window."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, policy: GatePolicy = GatePolicy(), weights: Weights = Weights()) -> None:  # noqa: B008
         self.random = Random(seed)
-        self.table = MemoryStore()
-        self.store = Stepped(self.table, self.random)
         self.clock = ManualClock()
-        self.environments = [Environment.of(self.store, self.clock, GatePolicy(), n) for n in range(3)]
+        self.table = MemoryStore(self.clock)
+        self.store = Stepped(self.table, self.random, weights)
+        self.environments = [Environment.of(self.store, self.clock, policy, n) for n in range(3)]
         self.used = 0
         self.admitted: dict[int, int] = {}
         self.leased = 0
@@ -119,6 +119,23 @@ async def test_leased_permits_are_never_spent_twice_and_their_money_is_exact(see
         await fleet.drain()
     assert fleet.leased > 200
     assert max(fleet.admitted.values()) <= (HOT.rpm or 0)
+    gate = image(fleet.table.items, HOT.scope)
+    assert gate is not None
+    assert gate.held == 0
+    assert (gate.budget_limit or 0) - gate.budget_left == fleet.used
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_leased_money_that_is_settled_exactly_survives_lost_answers(seed: int) -> None:
+    fleet = Fleet(seed, GatePolicy(exact=True), Weights(2, 4, 0, 4))
+    await fleet.burst(600)
+    fleet.store.weights = Weights()
+    for _ in range(2):
+        await fleet.drain()
+    fleet.clock.advance(2 * GENERATION_S)  # what was admitted without anybody hearing of it is dead
+    await fleet.store.run([fleet.request()])
+    await fleet.drain()
+    assert fleet.leased > 50
     gate = image(fleet.table.items, HOT.scope)
     assert gate is not None
     assert gate.held == 0

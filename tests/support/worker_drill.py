@@ -341,7 +341,7 @@ async def drill(kills: int, seed: int, folder: Path) -> Report:
         gates = {gate: await _read(store, gate) for gate in drill.judge.charges}
         store.close()
         report = _judged(drill, gates, budget)
-        report.problems += _unexpected(complaints())
+        report.problems += complaints()
     report.generations = int(offset.get() // GENERATION_S)
     report.took_s = time.monotonic() - began_s
     return report
@@ -438,13 +438,6 @@ async def _gateways(table: WatchedTable, config: Path, folder: Path) -> AsyncIte
     finally:
         pipe_in.close()
         await mother.wait()
-
-
-def _unexpected(lines: list[str]) -> list[str]:
-    """What workers complained of, less what they must say once: the drill spends nearly all of its budget."""
-    said = '"event": "budget_nearly_spent"'
-    warnings = [line for line in lines if said in line]
-    return [line for line in lines if said not in line] + warnings[1:]
 
 
 # --- The verdict ---------------------------------------------------------------------------------------------------

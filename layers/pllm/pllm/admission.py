@@ -58,6 +58,7 @@ class Admission:
         self._caller: Ticket | None = None
         self._places: list[Ticket] = []
         self._opened = False
+        self._degraded = False
 
     @property
     def headers(self) -> dict[str, str]:
@@ -66,8 +67,8 @@ class Admission:
 
     @property
     def degraded(self) -> bool:
-        """Whether the table was not asked for some limit."""
-        return any(ticket.degraded for ticket in (self._caller, *self._places) if ticket is not None)
+        """Whether the table was not asked for some limit. Stays so when all is given back."""
+        return self._degraded
 
     async def enter(self, deployment: Deployment) -> bool:
         """Whether this deployment has room. The first time the caller's own limits are asked too, and raise what refused."""
@@ -81,6 +82,7 @@ class Admission:
         if isinstance(caller, Denial):
             raise _refused(caller)
         self._caller = caller
+        self._degraded |= caller.degraded
         return place is None or self._kept(place)
 
     async def close(self, record: RequestRecord, failure: BaseException | None = None) -> None:
@@ -100,6 +102,7 @@ class Admission:
     def _kept(self, place: Ticket | Denial) -> bool:
         if isinstance(place, Ticket):
             self._places.append(place)
+            self._degraded |= place.degraded
         return isinstance(place, Ticket)
 
     def _spent(self, record: RequestRecord, failure: BaseException | None) -> Spent:

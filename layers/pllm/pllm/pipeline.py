@@ -203,7 +203,8 @@ def _settling(reply: Reply, admission: Admission, record: RequestRecord) -> Repl
         finally:
             await admission.close(record)
 
-    return replace(reply, headers={**reply.headers, **admission.headers}, close=close)
+    state = {"x-pllm-state": "degraded"} if admission.degraded else {}
+    return replace(reply, headers={**reply.headers, **admission.headers, **state}, close=close)
 
 
 def _note_failure(call: Call, step: Step, why: str) -> None:

@@ -1,6 +1,7 @@
 """Limits and budgets seen from the client's side: who is refused, what is told, and what is given back."""
 
 import asyncio
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -112,6 +113,39 @@ async def test_a_stream_that_broke_before_it_told_its_usage_is_charged_what_was_
         up.will_stream(delta, end=(Hang(gw.committed), Cut()))
         await gw.chat(stream=True, max_tokens=1_000)
         assert (await limited.left()).tokens_left < 10_000 - 1_000
+
+
+SHOWN = replace(PRICED, thinking="none")
+"""A model that does not think in private: all that it generates is in the stream."""
+
+
+async def test_a_stream_that_broke_is_charged_its_prompt_and_what_it_showed() -> None:
+    limited = Limited(budget=Budget(amount=1_000_000))
+    async with upstream() as up, gateway([deployment(up.base_url, profile=SHOWN)], admissions=limited.admissions) as gw:
+        delta = event({"choices": [{"index": 0, "delta": {"content": "hello"}, "finish_reason": None}]})
+        up.will_stream(delta, end=(Hang(gw.committed), Cut()))
+        await gw.chat(stream=True, max_tokens=1_000)
+        line = gw.log()
+        assert (line["estimated"], line["broken"], line["completion_tokens"]) == (True, True, len("hello") + 1 + 32)
+        assert (await limited.left()).budget_left == 1_000_000 - line["cost_micro_usd"]
+        assert line["cost_micro_usd"] == line["prompt_tokens"] * 1 + line["completion_tokens"] * 2
+
+
+async def test_a_client_that_left_is_charged_what_it_was_shown() -> None:
+    limited = Limited(budget=Budget(amount=1_000_000))
+    async with upstream() as up, gateway([deployment(up.base_url, profile=SHOWN)], admissions=limited.admissions) as gw:
+        delta = event({"choices": [{"index": 0, "delta": {"content": "hello"}, "finish_reason": None}]})
+        up.will_stream(delta, delta, end=(Hang(),))
+        asking = asyncio.ensure_future(gw.chat(stream=True, max_tokens=1_000))
+        await gw.committed.wait()
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        line = gw.log()
+        assert line["estimated"]
+        assert 5 + 1 + 32 <= line["completion_tokens"] <= 2 * (5 + 1) + 32
+        image = await limited.left()
+        assert (image.budget_left, image.held) == (1_000_000 - line["cost_micro_usd"], 0)
+        await asyncio.wait_for(up.hung_up.wait(), 5)
 
 
 async def test_a_request_that_no_provider_took_costs_no_tokens() -> None:

@@ -52,6 +52,7 @@ from pllm.state.answers import StoredAnswers
 from pllm.state.counters import Counters
 from pllm.state.gate import GateEvent, Gates
 from pllm.state.gate_outage import GatePolicy
+from pllm.state.gate_set import GateSet
 from pllm.state.guard import GuardedStore
 from pllm.state.health import Health
 from pllm.state.idempotency import Idempotency
@@ -100,7 +101,7 @@ class Lasting:
     rota: Rota
     media: MediaFetcher
     known: Known
-    gates: Callable[[GatePolicy], Gates] | None
+    gates: GateSet | None
     ledger: Ledger | None
     cold: First = field(default_factory=First)
 
@@ -143,7 +144,7 @@ def _lasting(environment: Mapping[str, str], settings: Settings, clock: Clock, e
         Rota(SystemRandom()),
         MediaFetcher(),
         Known(KeyReader(store, clock, SystemRandom()) if store else None, transport.simple, clock, emit),
-        lru_cache(partial(_gates, store, clock, partial(emit_limit_event, emit, settings.function, clock))) if store else None,
+        _gates(store, clock, partial(emit_limit_event, emit, settings.function, clock)) if store else None,
         Ledger(store, clock, lambda: uuid4().hex, emit, flush_s=settings.flush_s) if store else None,
     )
 
@@ -172,7 +173,7 @@ def application(lasting: Lasting, compiled: CompiledConfig, variables: Mapping[s
         emit=emit,
         function=lasting.settings.function,
         missing=_missing(master_key, len(built.catalogue.models)),
-        settle=partial(_settle, lasting, admissions.gates, exporter),
+        settle=partial(_settle, lasting, exporter),
         count=partial(_count, lasting),
         cold=lasting.cold,
         max_body_bytes=resolved.config.limits.max_body,
@@ -221,11 +222,11 @@ def _count(lasting: Lasting, record: RequestRecord) -> None:
         lasting.ledger.add(record)
 
 
-async def _settle(lasting: Lasting, gates: Gates | None, exporter: "OtlpExporter | None") -> None:
+async def _settle(lasting: Lasting, exporter: "OtlpExporter | None") -> None:
     """After a client's last byte: what was counted or is still owed goes to the table, as far as it is time, and spans to
     their collector."""
     counters = lasting.counters.settle() if lasting.counters else asyncio.sleep(0)
-    owed = gates.flush() if gates else asyncio.sleep(0)
+    owed = lasting.gates.flush() if lasting.gates else asyncio.sleep(0)
     usage = lasting.ledger.settle() if lasting.ledger else asyncio.sleep(0)
     spans = exporter.flush() if exporter else asyncio.sleep(0)
     await asyncio.gather(lasting.health.settle(), counters, owed, usage, spans)
@@ -239,16 +240,15 @@ def _admissions(config: Config, version: int, lasting: Lasting) -> Admissions:
             warning = "limits and budgets are configured, and there is no table (PLLM_TABLE) to keep them in: they do not hold"
             lasting.emit({"level": "WARN", "message": "configuration", "warning": warning})
         return Admissions(None, allowances)
-    return Admissions(lasting.gates(GatePolicy.of(config.limits, config.budgets)), allowances)
+    return Admissions(lasting.gates.of(GatePolicy.of(config.limits, config.budgets)), allowances)
 
 
 def _limited(entry: ModelEntry) -> bool:
     return not (entry.rpm is None and entry.tpm is None and entry.max_parallel is None)
 
 
-def _gates(store: GuardedStore, clock: Clock, tell: Callable[[GateEvent], None], policy: GatePolicy) -> Gates:
-    """One for each policy: a new configuration with the same one goes on with the same leases."""
-    return Gates(store, clock, SystemRandom(), policy, tell)
+def _gates(store: GuardedStore, clock: Clock, tell: Callable[[GateEvent], None]) -> GateSet:
+    return GateSet(lambda policy: Gates(store, clock, SystemRandom(), policy, tell))
 
 
 def admin(environment: Mapping[str, str] = os.environ, emit: Emit = emit_to_stdout) -> App:

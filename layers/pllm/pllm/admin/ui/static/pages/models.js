@@ -117,6 +117,7 @@ function state(one) {
     breaker.forced && h("span", { class: "small" }, "by an administrator", breaker.until ? until : ", until released"),
     breaker.forced && breaker.reason && h("span", { class: "small break" }, `“${breaker.reason}”`),
     !breaker.forced && breaker.until && h("span", { class: "small" }, "tried again at ", clock(breaker.until, { seconds: true })),
+    !breaker.until && breaker.admits === "probe" && h("span", { class: "small" }, "the next request tries it"),
     last && h("span", { class: "small muted", title: dateTime(last.at) }, `${last.type.replaceAll("_", " ")}, ${ago(last.at)}`),
     !last && health?.last_success && h("span", { class: "small muted" }, `answered ${ago(health.last_success)}`),
   );

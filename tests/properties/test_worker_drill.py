@@ -19,5 +19,5 @@ async def test_a_fleet_whose_workers_are_killed_as_they_stream_leaks_nothing_and
     assert 0 < report.spent <= report.budget
     assert report.answered > KILLS // 2
     assert report.cut > KILLS // 2
-    assert 3 < report.most_parallel <= MAX_PARALLEL
+    assert 1 < report.most_parallel <= MAX_PARALLEL
     assert report.generations > 2

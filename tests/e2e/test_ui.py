@@ -2,15 +2,21 @@
 
 import json
 import re
-import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from tests.e2e.ui_world import BAIT, World, world
 from tests.support.browser import SHOTS, browser, violations
 from tests.support.operator import DESKTOP, PAGES, PHONE, Operator, operator
 from tests.support.processes import LOCAL_KEY
+from tests.support.served import served
 
 pytestmark = [pytest.mark.needs_chromium, pytest.mark.slow]
 
@@ -28,26 +34,16 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, chrome: Browser) -> Iterat
 
 
 @pytest.fixture(scope="module")
-def busy(gateway: World) -> World:
-    """The numbers of its first requests are told: environments do so every ten seconds."""
-    deadline_s = time.monotonic() + 30
-    while gateway.admin("GET", "/v1/admin/models/stats")["total_requests"] < 10:
-        assert time.monotonic() < deadline_s
-        gateway.ask("down")
-    return gateway
-
-
-@pytest.fixture(scope="module")
-def at_desk(busy: World, chrome: Browser) -> Iterator[Operator]:
+def at_desk(gateway: World, chrome: Browser) -> Iterator[Operator]:
     """Logged in, at a wide window; goes from page to page as people do."""
-    with operator(chrome, busy.url, DESKTOP) as somebody:
+    with operator(chrome, gateway.url, DESKTOP) as somebody:
         somebody.log_in(LOCAL_KEY)
         yield somebody
 
 
 @pytest.fixture(scope="module")
-def on_phone(busy: World, chrome: Browser) -> Iterator[Operator]:
-    with operator(chrome, busy.url, PHONE, touch=True) as somebody:
+def on_phone(gateway: World, chrome: Browser) -> Iterator[Operator]:
+    with operator(chrome, gateway.url, PHONE, touch=True) as somebody:
         somebody.log_in(LOCAL_KEY)
         yield somebody
 
@@ -151,6 +147,56 @@ def changing(at: Operator) -> list[str]:
     return [button.inner_text() for button in at.main.get_by_role("button", name=re.compile(words, re.IGNORECASE)).all()]
 
 
+def test_a_key_that_is_stopped_leads_back_to_the_login(gateway: World, chrome: Browser) -> None:
+    with operator(chrome, gateway.url) as somebody:
+        somebody.log_in(LOCAL_KEY)
+        refusal = {"error": {"message": f"It was revoked {BAIT}", "type": "x", "param": None, "code": None}}
+        somebody.page.route("**/v1/models", lambda route: route.fulfill(status=401, json=refusal))
+        somebody.link("chat").click()
+        expect(somebody.page.get_by_text(f"You were logged out: It was revoked {BAIT}")).to_be_visible()
+        expect(somebody.key_field).to_be_focused()
+        expect(somebody.page.get_by_role("navigation")).to_have_count(0)
+        somebody.watched.forgive("401")
+
+
+def test_a_gateway_that_is_gone_is_told_and_tried_again(gateway: World, chrome: Browser) -> None:
+    with operator(chrome, gateway.url) as somebody:
+        somebody.log_in(LOCAL_KEY)
+        somebody.page.route("**/api/admin/routes*", lambda route: route.abort())
+        somebody.link("routes").click()
+        expect(somebody.main.get_by_role("alert")).to_contain_text("The gateway cannot be reached")
+        assert violations(somebody.page) == []
+        somebody.page.unroute_all()
+        somebody.main.get_by_role("button", name="Try again").click()
+        somebody.wait_for("routes")
+        expect(somebody.main.get_by_role("alert")).to_have_count(0)
+        somebody.watched.forgive("ERR_FAILED")
+
+
+def test_the_page_works_below_a_stage_of_an_api(gateway: World, chrome: Browser) -> None:
+    """As in the cloud: https://id.execute-api.region.amazonaws.com/prod/ui."""
+
+    async def forward(request: Request) -> Response:
+        path = request.url.path.removeprefix("/prod")
+        async with httpx.AsyncClient(timeout=30) as client:
+            headers = {name: value for name, value in request.headers.items() if name in ("authorization", "accept")}
+            answer = await client.get(f"{gateway.url}{path}?{request.url.query}", headers=headers)
+        kept = {name: value for name, value in answer.headers.items() if name in ("content-type", "content-security-policy")}
+        return Response(answer.content, answer.status_code, kept)
+
+    @asynccontextmanager
+    async def stage() -> AsyncIterator[Starlette]:
+        yield Starlette(routes=[Route("/prod/{path:path}", forward)])
+
+    with served(stage, lambda app: app) as api, operator(chrome, f"{api.url}/prod/") as somebody:
+        somebody.page.goto("ui")
+        somebody.key_field.fill(LOCAL_KEY)
+        somebody.key_field.press("Enter")
+        somebody.wait_for("overview")
+        somebody.open("models")
+        assert somebody.main.get_by_role("alert").count() == 0
+
+
 # --- Without a mouse -------------------------------------------------------------------------------------------------
 
 
@@ -229,6 +275,7 @@ def overflow(page: Page) -> list[str]:
 
 
 def test_the_navigation_has_every_page(at_desk: Operator) -> None:
+    assert set(PAGES) == {"overview", "models", "keys", "usage", "routes", "chat", "settings"}
     links = at_desk.page.get_by_role("navigation", name="Pages").get_by_role("link")
     assert [link.get_attribute("href") for link in links.all()] == [f"#/{name}" for name in PAGES]
 
@@ -236,3 +283,47 @@ def test_the_navigation_has_every_page(at_desk: Operator) -> None:
 def test_an_address_that_is_no_page_says_so(at_desk: Operator) -> None:
     at_desk.page.evaluate("() => { location.hash = '#/nothing' }")
     expect(at_desk.main.get_by_text("There is no such page")).to_be_visible()
+
+
+# --- What is not there at first --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tab", ["Teams", "Audit log"])
+def test_a_tab_is_whole_too(somebody: tuple[Operator, int], tab: str) -> None:
+    operator, width = somebody
+    operator.open("keys")
+    operator.main.get_by_role("tab", name=tab).click()
+    panel = operator.main.get_by_role("tabpanel", name=tab)
+    expect(panel).to_contain_text("red")
+    operator.watched.shoot(f"keys-{tab.split()[0].lower()}-{width}")
+    assert overflow(operator.page) == []
+    assert violations(operator.page) == []
+    operator.main.get_by_role("tab", name="Keys").click()
+
+
+def test_dialogs_fit_and_are_readable_by_all(somebody: tuple[Operator, int]) -> None:
+    operator, width = somebody
+    operator.open("keys")
+    keys = operator.main.get_by_role("tabpanel", name="Keys")
+    for opener, name in ((keys.get_by_role("button", name="New key"), "new"), (keys.get_by_role("button", name=BAIT), "key")):
+        opener.click()
+        expect(operator.dialog).to_be_visible()
+        operator.watched.shoot(f"dialog-{name}-{width}")
+        assert overflow(operator.page) == []
+        assert violations(operator.page) == []
+        operator.page.keyboard.press("Escape")
+        expect(operator.dialog).to_have_count(0)
+
+
+def test_the_policy_stops_a_name_even_if_it_became_markup(gateway: World, chrome: Browser) -> None:
+    with operator(chrome, gateway.url) as somebody:
+        somebody.log_in(LOCAL_KEY)
+        names = [one["name"] for path in ("models", "keys") for one in gateway.admin("GET", f"/api/admin/{path}")["data"]]
+        odd = [name for name in names if BAIT in name]
+        assert len(odd) == 2
+        with somebody.page.expect_event("console", lambda message: "Failed to load resource" in message.text):
+            somebody.page.evaluate("(names) => document.body.insertAdjacentHTML('beforeend', names.join(''))", odd)
+        expect(somebody.page.locator("img[src=x]")).to_have_count(2)
+        somebody.page.wait_for_function("() => [...document.images].every((one) => one.complete)")
+        assert "a script ran" not in somebody.watched.complaints
+        somebody.watched.forgive("CSP script-src-attr", "Content Security Policy", "Failed to load resource")

@@ -137,7 +137,7 @@ def test_a_viewer_looks_and_changes_nothing(gateway: World, chrome: Browser) -> 
         somebody.main.get_by_role("tab", name="Keys").click()
         somebody.main.get_by_role("button", name="viewer").click()
         expect(somebody.dialog).to_be_visible()
-        assert [button.inner_text() for button in somebody.dialog.get_by_role("button").all()] == ["", "Close"]
+        assert [button.inner_text() for button in somebody.dialog.get_by_role("button").all()] == ["", "Usage", "Close"]
         assert set(sent) == {"GET"}
 
 

@@ -12,7 +12,10 @@ import { groupTable, GROUPS, totals } from "./usage/tables.js";
 export const title = "Usage and cost";
 
 export async function render(root, context) {
-  const state = { range: "day", group: "model", only: {} };
+  // usage/key/key_1: that key alone
+  const [wanted, value] = context.rest;
+  const only = value && GROUPS.some((one) => one.id === wanted) ? { [wanted]: value } : {};
+  const state = { range: "day", group: wanted === "model" ? "key" : "model", only };
   const custom = customRange(() => shown());
   const chosen = h("div", { class: "chips" });
   const tiles = h("div", null, skeleton(1, { tall: true }));

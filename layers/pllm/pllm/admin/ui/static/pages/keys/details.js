@@ -20,7 +20,7 @@ const GRACES = [
 export async function keyDetails(context, found, key, changed) {
   let chosen = null;
   const box = h("div", { class: "actions" });
-  for (const one of context.who.role === "admin" ? actionsOf(key) : []) {
+  for (const one of context.who.role === "admin" ? [...actionsOf(key), USAGE] : [USAGE]) {
     box.append(button(one.label, { tone: one.tone, onclick: (event) => ((chosen = one), event.target.closest("dialog").close()) }));
   }
   await dialog({ title: key.name, body: [facts(key), scopes(found.limits.get(key.id)), box], action: null, cancel: "Close", wide: true });
@@ -35,6 +35,7 @@ function actionsOf(key) {
 
 const at = (key) => `/api/admin/keys/${encodeURIComponent(key.id)}`;
 
+const USAGE = { label: "Usage", run: (context, key) => context.navigate(`usage/key/${key.id}`) };
 const EDIT = { label: "Change", tone: "primary", run: (context, key, found) => editKey(context.api, found.teams, key) };
 const ROTATE = { label: "Rotate", run: rotate };
 const ENABLE = { label: "Enable", run: (context, key) => switched(context, key, "enable", `${key.name} works again`) };

@@ -15,10 +15,9 @@ import os
 import signal
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -27,6 +26,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
+from tests.support.drill_judge import Judge, Report, Request, Worker, judged
 from tests.support.dynamodb import create_table, dynamodb_local
 from tests.support.forked_gateways import CLOCK, SharedOffset
 from tests.support.key_service import key_service
@@ -74,84 +74,6 @@ POINTS = (
     "at any moment",
 )
 _AT_REST = "at rest"
-
-
-@dataclass
-class Request:
-    """One request, as its client and the upstream saw it. `cost`: micro-dollars, its own. `followed`: its worker has answered
-    another one on the same connection, so it is settled."""
-
-    cost: int
-    worker: "Worker"
-    begun_s: float
-    before: "Request | None"
-    ended: bool = False
-    refused: str = ""
-    answered: bool = False
-    usage_told: bool = False
-    followed: bool = False
-
-
-@dataclass
-class Worker:
-    """`left`: how often `point` is to be passed before the worker is killed there."""
-
-    place: int
-    pidfd: int
-    url: str
-    point: str
-    left: int
-    dead: bool = False
-
-
-@dataclass
-class Report:
-    """What came of a drill. Micro-dollars and counts; `problems` is empty where every promise was kept."""
-
-    killed: Counter[str] = field(default_factory=Counter)
-    answered: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
-    cut: int = 0
-    cut_and_paid: int = 0
-    unpaid: int = 0
-    most_parallel: int = 0
-    most_held: int = 0
-    budget: int = 0
-    spent: int = 0
-    generations: int = 0
-    gate_writes: int = 0
-    took_s: float = 0.0
-    problems: list[str] = field(default_factory=list)
-
-
-class Judge:
-    """Sees every write that a gate took, in the order in which it took them."""
-
-    def __init__(self) -> None:
-        self.charges: defaultdict[str, Counter[int]] = defaultdict(Counter)
-        self.problems: list[str] = []
-        self.writes = self.most_held = 0
-
-    def see(self, done: Done) -> None:
-        gate, now = done.write.gate, done.after
-        self.writes += 1
-        self.most_held = max(self.most_held, now.get("h", 0))
-        charged = _spent(now) - _spent(done.before)
-        if charged:
-            self.charges[gate][charged] += 1
-        if now["b"] < 0:
-            self._blame(f"{gate} was overspent by {-now['b']}")
-        if now["k"] > now.get("kl", now["k"]):
-            self._blame(f"{gate} let {now['k']} calls in")
-        if (now["h"], now["k"]) != (now["hc"] + now["hp"], now["kc"] + now["kp"]) or min(now.values()) < 0:
-            self._blame(f"{gate} does not add up: {dict(now)}")
-
-    def _blame(self, problem: str) -> None:
-        self.problems.append(problem)
-
-
-def _spent(gate: Image) -> int:
-    return gate["bl"] - gate["b"] - gate["h"] if gate else 0
 
 
 class Drill:
@@ -340,8 +262,11 @@ async def drill(kills: int, seed: int, folder: Path) -> Report:
                 await _last(drill, start)
         gates = {gate: await _read(store, gate) for gate in drill.judge.charges}
         store.close()
-        report = _judged(drill, gates, budget)
+        report = judged(drill.judge, drill.requests, gates, budget)
         report.problems += complaints()
+    report.killed, report.most_parallel = drill.killed, drill.most_parallel
+    if drill.most_parallel > MAX_PARALLEL:
+        report.problems.append(f"{drill.most_parallel} calls were at the provider at once")
     report.generations = int(offset.get() // GENERATION_S)
     report.took_s = time.monotonic() - began_s
     return report
@@ -438,49 +363,3 @@ async def _gateways(table: WatchedTable, config: Path, folder: Path) -> AsyncIte
     finally:
         pipe_in.close()
         await mother.wait()
-
-
-# --- The verdict ---------------------------------------------------------------------------------------------------
-
-
-def _judged(drill: Drill, gates: dict[str, Image], budget: int) -> Report:
-    requests, judge = drill.requests, drill.judge
-    unanswered = [one for one in requests.values() if not one.answered and not one.refused]
-    paid = {gate: set(charges) for gate, charges in judge.charges.items()}
-    somewhere = set[int]().union(*paid.values())
-    report = Report(
-        killed=drill.killed,
-        answered=sum(one.answered for one in requests.values()),
-        refused=Counter(one.refused for one in requests.values() if one.refused),
-        cut=len(unanswered),
-        cut_and_paid=sum(one.cost in somewhere for one in unanswered),
-        unpaid=sum(one.answered and one.cost not in somewhere for one in requests.values()),
-        most_parallel=drill.most_parallel,
-        most_held=judge.most_held,
-        budget=budget,
-        spent=max((_spent(gate) for name, gate in gates.items() if name.startswith("G#key/")), default=0),
-        gate_writes=judge.writes,
-        problems=list(judge.problems),
-    )
-    report.problems += [
-        problem for gate, held in gates.items() for problem in _of_gate(gate, held, judge.charges[gate], requests)
-    ]
-    if drill.most_parallel > MAX_PARALLEL:
-        report.problems.append(f"{drill.most_parallel} calls were at the provider at once")
-    if len(gates) != 2:
-        report.problems.append(f"two gates hold for each request, not {len(gates)}")
-    return report
-
-
-def _of_gate(gate: str, held: Image, charges: Counter[int], requests: dict[int, Request]) -> list[str]:
-    problems = [f"{gate} still has {name} = {held[name]}" for name in ("h", "hc", "hp", "k", "kc", "kp") if held[name]]
-    total = sum(cost * times for cost, times in charges.items())
-    if held["bl"] - held["b"] != total:
-        problems.append(f"{gate} has spent {held['bl'] - held['b']}, and {total} was charged")
-    for cost, times in charges.items():
-        if cost not in requests or not requests[cost].usage_told:
-            problems.append(f"{gate} was charged {cost}, and no request is known to have cost that")
-        elif times > 1:
-            problems.append(f"{gate} was charged {times} times for one request")
-    unpaid = [one.cost for one in requests.values() if one.followed and one.answered and one.cost not in charges]
-    return problems + [f"{gate} was not charged {cost} by a worker that lived on" for cost in unpaid]

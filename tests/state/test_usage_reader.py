@@ -6,8 +6,9 @@ from random import Random
 
 import pytest
 from tests.state.test_usage_rollup import Setting, at
+from tests.support.faulty import FaultyStore
 
-from pllm.core.usage_keys import PERIODS, Period
+from pllm.core.usage_keys import PERIODS, SHARDS, Period
 from pllm.core.usage_report import parse_query
 from pllm.core.usage_rows import Account
 from pllm.state.usage_reader import UsageReader
@@ -54,6 +55,17 @@ async def test_pages_hold_every_request_once_and_in_order(period: Period, limit:
 def _is_rolled(key: tuple[str, str]) -> bool:
     """Minutes that hours are made of: what is left must do."""
     return key[0].startswith("U#m#") and f"{key[0][4:12]}{key[1][:2]}" < "2026112214"
+
+
+@pytest.mark.parametrize("period", ["hour", "day"])
+async def test_before_the_first_roll_up_a_month_is_a_few_questions(period: str) -> None:
+    here = Setting(NOW)
+    await here.spend(NOW - 600, Account("a", "m"))
+    store = FaultyStore(here.memory)
+    wanted = {"period": [period], "from": ["2026-10-24T00:00:00Z"]}
+    page = await UsageReader(store, here.clock).report(parse_query(wanted, here.clock.wall_s()))
+    assert [line.amounts.requests for line in page.lines] == [1]
+    assert store.calls <= 1 + 3 * SHARDS
 
 
 async def test_what_is_not_asked_for_is_not_counted() -> None:

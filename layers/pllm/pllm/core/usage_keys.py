@@ -72,11 +72,11 @@ def read_key(period: Period, pk: str, sk: str) -> tuple[int, Account]:
     return int(start.timestamp()), Account(*map(unquote, names))
 
 
-def spans(period: Period, start_s: int, end_s: int) -> Iterator[Span]:
-    """What to read for [start_s, end_s), in order and cut into pieces: minutes by the hour, hours by the day, days by the
-    month. No piece crosses a partition."""
+def spans(period: Period, start_s: int, end_s: int, *, wide: bool = False) -> Iterator[Span]:
+    """What to read for [start_s, end_s), in order and cut into pieces: minutes by the hour (`wide`: by the day), hours by the
+    day, days by the month. No piece crosses a partition."""
     while start_s < end_s:
-        until_s = min(_next_cut(period, start_s), end_s)
+        until_s = min(_next_cut(period, start_s, wide=wide), end_s)
         last_s = until_s - LENGTH_S[period]
         # "$" is the character after "#": everything that begins with the last label comes before it.
         until = f"{_label(period, last_s)}$"
@@ -84,10 +84,10 @@ def spans(period: Period, start_s: int, end_s: int) -> Iterator[Span]:
         start_s = until_s
 
 
-def _next_cut(period: Period, start_s: int) -> int:
-    if period == "minute":
+def _next_cut(period: Period, start_s: int, *, wide: bool) -> int:
+    if period == "minute" and not wide:
         return floor_s("hour", start_s) + LENGTH_S["hour"]
-    if period == "hour":
+    if period in ("minute", "hour"):
         return floor_s("day", start_s) + LENGTH_S["day"]
     month = _utc(start_s).replace(day=1, hour=0, minute=0, second=0)
     following = month.replace(year=month.year + month.month // 12, month=month.month % 12 + 1)

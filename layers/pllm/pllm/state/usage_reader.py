@@ -42,7 +42,8 @@ class UsageReader:
             if period == "minute":
                 kept_s = KEPT_S["minute"] or 0
                 from_s = max(from_s, floor_s("hour", self._clock.wall_s()) - kept_s)
-            found += spans(period, from_s, end_s)
+            # Where hours are wanted there are two of minutes, or, before the first roll-up, few rows in two days.
+            found += spans(period, from_s, end_s, wide=query.period != "minute")
             from_s = max(from_s, end_s)
         return found
 

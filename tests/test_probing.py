@@ -18,7 +18,8 @@ from tests.support.upstream import Hang, Upstream, upstream, whole
 
 from pllm.attempt import Upstreams
 from pllm.call import Endpoint
-from pllm.core.breaker import Breaker, BreakerPolicy, Circuit
+from pllm.core.breaker import Breaker, Circuit
+from pllm.core.breaker_policy import BreakerPolicy
 from pllm.core.clock import ManualClock
 from pllm.core.config.schema import HealthProbes
 from pllm.core.deployment import Deployment

@@ -12,7 +12,7 @@ from tests.support.gateway import RealClock, providers
 
 from pllm.attempt import Upstreams
 from pllm.call import Call, Reply
-from pllm.core.breaker import BreakerPolicy
+from pllm.core.breaker_policy import BreakerPolicy
 from pllm.core.config import resolve
 from pllm.core.config.loader import LoadedConfig, load
 from pllm.core.errors import GatewayError

@@ -5,8 +5,8 @@ from urllib.parse import quote
 import pytest
 from tests.support.control import Control, control
 
-from pllm.core import breaker as circuit
-from pllm.core.breaker import BreakerPolicy
+from pllm.core import breaker_moves as moves
+from pllm.core.breaker_policy import BreakerPolicy
 from pllm.state.breakers import move_breaker
 
 DEP = "gpt-4o@openai/gpt-4o"
@@ -29,7 +29,7 @@ async def test_every_deployment_has_one_whatever_was_heard_of_it(plane: Control)
 
 async def test_a_tripped_one_says_why_since_and_until_when(plane: Control) -> None:
     now_ms = int(plane.service.clock.wall_s() * 1000)
-    await plane.service.store.update(move_breaker("main", DEP, circuit.trip(BreakerPolicy(), 0, now_ms, "upstream_timeout")))
+    await plane.service.store.update(move_breaker("main", DEP, moves.trip(BreakerPolicy(), 0, now_ms, "upstream_timeout")))
     one = await shown(plane)
     assert (one["state"], one["admits"], one["forced"], one["why"]) == ("open", "none", False, "upstream_timeout")
     assert str(one["since"]) < str(one["until"])

@@ -8,7 +8,7 @@ from tests.support.gateway import providers
 from tests.support.upstream import Seen, Upstream, upstream, whole
 
 from pllm.attempt import Upstreams
-from pllm.core.breaker import BreakerPolicy
+from pllm.core.breaker_policy import BreakerPolicy
 from pllm.core.clock import ManualClock
 from pllm.core.config.schema import HealthProbes
 from pllm.core.deployment import Deployment

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.gateway import deployment
 
-from pllm.core import breaker as circuit
-from pllm.core.breaker import Breaker, BreakerPolicy, Circuit, moved
+from pllm.core import breaker_moves as moves
+from pllm.core.breaker import Breaker, Circuit, moved
+from pllm.core.breaker_policy import BreakerPolicy
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.health import DeploymentHealth
 from pllm.core.probing import Due, Evidence, Reason, due, failure_of
@@ -26,7 +27,7 @@ def seen(breaker: Breaker) -> DeploymentHealth:
 
 
 def opened(why: str, now_ms: int = NOW - 60_000) -> Breaker:
-    breaker = moved(None, circuit.trip(BreakerPolicy(max_cooldown_ms=30_000), 0, now_ms, why))
+    breaker = moved(None, moves.trip(BreakerPolicy(max_cooldown_ms=30_000), 0, now_ms, why))
     assert breaker is not None
     return breaker
 
@@ -46,17 +47,17 @@ def test_an_open_one_is_asked_when_its_cooldown_is_over_and_before_the_idle_ones
 
 
 def test_one_whose_probe_is_under_way_is_left_alone_until_the_lease_is_over() -> None:
-    half = moved(opened("upstream_error"), circuit.claim(POLICY, "x", NOW - 13_000, 10))
+    half = moved(opened("upstream_error"), moves.claim(POLICY, "x", NOW - 13_000, 10))
     assert half is not None
     assert half.state is Circuit.HALF_OPEN
     assert [one.reason for one in asked(half)] == [Reason.OPEN]
-    early = moved(opened("upstream_error"), circuit.claim(POLICY, "x", NOW - 12_000, 10))
+    early = moved(opened("upstream_error"), moves.claim(POLICY, "x", NOW - 12_000, 10))
     assert early is not None
     assert asked(early, heard_ms=0) == []
 
 
 def test_one_that_cools_after_a_429_is_not_asked() -> None:
-    cooling = moved(None, circuit.cool(0, NOW - 1_000, 60))
+    cooling = moved(None, moves.cool(0, NOW - 1_000, 60))
     assert cooling is not None
     assert asked(cooling, heard_ms=0) == []
 

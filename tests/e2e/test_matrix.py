@@ -25,7 +25,7 @@ from tests.support.upstream import Upstream, chunk, upstream, whole
 from tests.wire.bedrock_converse.judge import read_by_botocore
 from tests.wire.bedrock_converse.recordings import recordings
 
-from pllm.core.breaker import BreakerPolicy
+from pllm.core.breaker_policy import BreakerPolicy
 from pllm.core.deployment import Deployment
 from pllm.core.profile import ModelProfile
 from pllm.edge.app import Gateway

@@ -16,7 +16,9 @@ from tests.support.upstream import Cut, Hang, Upstream, chunk, event, upstream, 
 
 from pllm.admission import Admissions
 from pllm.call import Call
-from pllm.core.breaker import UNTIL_RELEASED_MS, BreakerPolicy, force_open
+from pllm.core.breaker import UNTIL_RELEASED_MS
+from pllm.core.breaker_moves import force_open
+from pllm.core.breaker_policy import BreakerPolicy
 from pllm.core.clock import ManualClock
 from pllm.core.config.schema import Route, RouteModel, Strategy
 from pllm.core.errors import GatewayError

@@ -13,8 +13,9 @@ from typing import Any
 
 from tests.support.faulty import Fault, Step, SteppingStore
 
-from pllm.core import breaker as circuit
-from pllm.core.breaker import Admission, Asked, Breaker, BreakerPolicy, Circuit
+from pllm.core import breaker_moves as moves
+from pllm.core.breaker import UNTIL_RELEASED_MS, Admission, Asked, Breaker, Circuit
+from pllm.core.breaker_policy import BreakerPolicy
 from pllm.core.clock import ManualClock
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.state.breakers import breaker_key, move_breaker, partition, read_breaker
@@ -198,12 +199,12 @@ class World:
     async def force(self, *, open_it: bool, for_s: float | None) -> None:
         """A probe that is under way is none any more: its verdict will be ignored."""
         now_ms = int(self.true.now_s * 1000)
-        until_ms = circuit.UNTIL_RELEASED_MS if for_s is None else now_ms + int(for_s * 1000)
-        ask = circuit.force_open if open_it else circuit.force_close
+        until_ms = UNTIL_RELEASED_MS if for_s is None else now_ms + int(for_s * 1000)
+        ask = moves.force_open if open_it else moves.force_close
         await self._forced(ask(self.table.breaker.generation, now_ms, until_ms))
 
     async def take_back(self) -> None:
-        asked = circuit.release(self.table.breaker, int(self.true.now_s * 1000))
+        asked = moves.release(self.table.breaker, int(self.true.now_s * 1000))
         if asked is not None:
             await self._forced(asked)
 

@@ -7,8 +7,9 @@ from tests.support.dynamodb import dynamodb_local
 from tests.support.key_service import KeyService, key_service
 from tests.support.stores import KINDS, store_of
 
-from pllm.core import breaker as circuit
-from pllm.core.breaker import Admission, BreakerPolicy, Circuit
+from pllm.core import breaker_moves as moves
+from pllm.core.breaker import Admission, Asked, Circuit
+from pllm.core.breaker_policy import BreakerPolicy
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.state.breakers import move_breaker
 from pllm.state.memory import MemoryStore
@@ -35,7 +36,7 @@ def now_ms(service: KeyService) -> int:
     return int(service.clock.wall_s() * 1000)
 
 
-async def moved(service: KeyService, asked: circuit.Asked) -> bool:
+async def moved(service: KeyService, asked: Asked) -> bool:
     """Whether an environment's own move was accepted."""
     return isinstance(await service.store.update(move_breaker("main", DEP, asked)), Applied)
 
@@ -44,31 +45,31 @@ async def test_what_was_opened_by_hand_is_not_probed_and_after_its_time_it_is(se
     forced = await service.breakers.open(DEP, "ops", for_s=60, note="maintenance")
     assert (forced.state, forced.admits(now_ms(service)), forced.note) == (Circuit.OPEN, Admission.NONE, "maintenance")
     assert (await service.breakers.list())[DEP] == forced
-    assert not await moved(service, circuit.claim(POLICY, "e/1", now_ms(service) + 59_999, 10))
-    assert await moved(service, circuit.claim(POLICY, "e/1", now_ms(service) + 60_000, 10))
+    assert not await moved(service, moves.claim(POLICY, "e/1", now_ms(service) + 59_999, 10))
+    assert await moved(service, moves.claim(POLICY, "e/1", now_ms(service) + 60_000, 10))
 
 
 async def test_what_was_closed_by_hand_does_not_trip_and_once_released_it_does(service: KeyService) -> None:
     forced = await service.breakers.close(DEP, "ops")
-    assert not await moved(service, circuit.trip(POLICY, forced.generation, now_ms(service), "upstream_error"))
-    assert not await moved(service, circuit.cool(forced.generation, now_ms(service), 60))
+    assert not await moved(service, moves.trip(POLICY, forced.generation, now_ms(service), "upstream_error"))
+    assert not await moved(service, moves.cool(forced.generation, now_ms(service), 60))
     free = await service.breakers.release(DEP, "ops")
     assert (free.state, free.forced(now_ms(service))) == (Circuit.CLOSED, False)
-    assert await moved(service, circuit.trip(POLICY, free.generation, now_ms(service), "upstream_error"))
+    assert await moved(service, moves.trip(POLICY, free.generation, now_ms(service), "upstream_error"))
 
 
 async def test_what_was_opened_by_hand_is_probed_once_it_is_released(service: KeyService) -> None:
     await service.breakers.open(DEP, "ops")
     free = await service.breakers.release(DEP, "ops")
     assert free.admits(now_ms(service)) is Admission.PROBE
-    assert await moved(service, circuit.claim(POLICY, "e/1", now_ms(service), 10))
+    assert await moved(service, moves.claim(POLICY, "e/1", now_ms(service), 10))
 
 
 async def test_a_change_takes_a_running_probes_word_away(service: KeyService) -> None:
-    await moved(service, circuit.trip(POLICY, 0, now_ms(service) - 60_000, "upstream_error"))
-    await moved(service, circuit.claim(POLICY, "e/1", now_ms(service), 10))
+    await moved(service, moves.trip(POLICY, 0, now_ms(service) - 60_000, "upstream_error"))
+    await moved(service, moves.claim(POLICY, "e/1", now_ms(service), 10))
     await service.breakers.open(DEP, "ops")
-    assert not await moved(service, circuit.succeed("e/1", now_ms(service)))
+    assert not await moved(service, moves.succeed("e/1", now_ms(service)))
 
 
 async def test_each_change_is_in_the_audit_log_as_it_was_before_and_after(service: KeyService) -> None:
@@ -102,7 +103,7 @@ class _Busy(MemoryStore):
         if self.times:
             self.times -= 1
             generation = len(self.items) and int(str(next(iter(self.items.values()))["gn"]))
-            ask = circuit.force_open if self.times % 2 else circuit.force_close
+            ask = moves.force_open if self.times % 2 else moves.force_close
             answer: Applied | Refused = await self.update(move_breaker("main", DEP, ask(generation, 1)))
             assert isinstance(answer, Applied)
         return await super().transact(writes, token)

@@ -3,7 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pllm.core.breaker import Asked, Move, force_close, moved
+from pllm.core.breaker import Asked, Move, moved
+from pllm.core.breaker_moves import force_close
 from pllm.core.health import SUM_FIELDS, Sums
 from pllm.state.breakers import (
     ONLY_BREAKERS,

@@ -4,7 +4,8 @@ import pytest
 from tests.support.faulty import Fault, FaultyStore
 from tests.support.stores import store_of
 
-from pllm.core.breaker import Circuit, force_open
+from pllm.core.breaker import Circuit
+from pllm.core.breaker_moves import force_open
 from pllm.core.clock import ManualClock
 from pllm.core.fleet import WINDOW_MINUTES
 from pllm.core.health import Sums

@@ -5,7 +5,8 @@ from random import Random
 
 from tests.support.faulty import FaultyStore
 
-from pllm.core.breaker import Breaker, BreakerPolicy, Move
+from pllm.core.breaker import Breaker, Move
+from pllm.core.breaker_policy import BreakerPolicy
 from pllm.core.clock import ManualClock
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.state.guard import GuardedStore

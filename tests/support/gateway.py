@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 
 from pllm.attempt import Upstreams
-from pllm.core.breaker import BreakerPolicy
+from pllm.core.breaker_policy import BreakerPolicy
 from pllm.core.clock import Clock
 from pllm.core.config.schema import Route
 from pllm.core.deployment import Deployment

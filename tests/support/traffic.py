@@ -18,7 +18,7 @@ from tests.support.faulty import Fault, FaultyStore
 from tests.support.gateway import providers
 
 from pllm.attempt import Upstreams
-from pllm.core.breaker import BreakerPolicy
+from pllm.core.breaker_policy import BreakerPolicy
 from pllm.core.clock import ManualClock
 from pllm.core.config.schema import HealthProbes
 from pllm.core.deployment import Deployment

@@ -15,7 +15,7 @@ from pllm.admission import Admissions
 from pllm.attempt import Upstreams
 from pllm.core import catalogue
 from pllm.core.allowances import Allowances
-from pllm.core.breaker import BreakerPolicy
+from pllm.core.breaker_policy import BreakerPolicy
 from pllm.core.catalogue import ModelCatalogue
 from pllm.core.clock import Clock
 from pllm.core.config import CompiledConfig, resolve

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from pllm.attempt import Upstreams
 from pllm.call import Endpoint
-from pllm.core.breaker import BreakerPolicy
+from pllm.core.breaker_policy import BreakerPolicy
 from pllm.core.catalogue import ModelCatalogue
 from pllm.core.clock import Clock
 from pllm.core.config import CompiledConfig, resolve

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from pllm.attempt import Upstreams
 from pllm.call import Call
-from pllm.core.breaker import Impact, impact_of
+from pllm.core.breaker_policy import Impact, impact_of
 from pllm.core.config.schema import HealthProbes
 from pllm.core.counters import UNCLEAR, probed
 from pllm.core.deployment import Deployment

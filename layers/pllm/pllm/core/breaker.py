@@ -21,14 +21,20 @@ An administrator's word goes before all of it: what was forced stays as it is, u
 it has no probe before then; closed, nothing trips or cools it.
 
 `RULES` is the machine. This module interprets it over a value (`moved`); `state.breakers` compiles the same rows to
-conditional updates of the shared table. Neither knows a transition that is not in the table.
+conditional updates of the shared table. Neither knows a transition that is not in the table. `breaker_policy` judges when a
+breaker should be moved, `breaker_moves` writes what is then asked.
 """
 
 from dataclasses import dataclass, replace
 from enum import Enum, StrEnum, auto
 
-from pllm.core.config.schema import Router
-from pllm.core.errors import ErrorKind, GatewayError
+FORCED = "forced"
+"""`why` of a breaker that an administrator moved."""
+
+UNTIL_RELEASED_MS = 253_402_214_400_000
+"""`forced_until_ms` of a breaker that is forced until somebody releases it: the end of the year 9999."""
+
+_VERDICT_SOON_MS = 2_000
 
 
 class Circuit(StrEnum):
@@ -239,160 +245,3 @@ def _written(breaker: Breaker, effect: Effect, asked: Asked) -> Breaker:
     for item in effect.writes:
         merged |= changes[item]
     return replace(breaker, **merged)  # type: ignore[arg-type]  # each name above has its own field's type
-
-
-# --- What moves it --------------------------------------------------------------------------------------------------
-
-FORCED = "forced"
-"""`why` of a breaker that an administrator moved."""
-
-_VERDICT_SOON_MS = 2_000
-_DEFAULT_COOL_MS = 5_000
-_LONGEST_COOL_MS = 3_600_000
-
-
-@dataclass(frozen=True, slots=True)
-class BreakerPolicy:
-    """When a breaker opens and for how long. `clock_bound_ms`: the most that two environments' clocks are assumed to differ."""
-
-    enabled: bool = True
-    min_failures: int = 5
-    failure_ratio: float = 0.5
-    cooldown_ms: int = 30_000
-    max_cooldown_ms: int = 300_000
-    clock_bound_ms: int = 1_000
-
-    @staticmethod
-    def of(router: Router) -> "BreakerPolicy":
-        """As the configuration's `router` section says."""
-        given = router.circuit_breaker
-        return BreakerPolicy(
-            router.circuit_breaker_enabled,
-            given.min_failures,
-            given.failure_ratio,
-            int(given.cooldown * 1000),
-            int(given.max_cooldown * 1000),
-        )
-
-
-class Impact(Enum):
-    """What an outcome says of a deployment. NONE: nothing, the request itself was at fault, or we were."""
-
-    NONE = auto()
-    FAILURE = auto()
-    RATE_LIMITED = auto()
-    REFUSED = auto()
-
-
-_FAILURES = frozenset(
-    {
-        ErrorKind.UPSTREAM_ERROR,
-        ErrorKind.UPSTREAM_OVERLOADED,
-        ErrorKind.UPSTREAM_TIMEOUT,
-        ErrorKind.UPSTREAM_UNREACHABLE,
-        ErrorKind.UPSTREAM_PROTOCOL,
-        ErrorKind.STREAM_BROKEN,
-    }
-)
-
-
-def impact_of(error: GatewayError) -> Impact:
-    """Timeouts, lost connections, 5xx and 529 count. A 429 asks for a pause. A refused credential is out for long. What
-    the caller did wrong never counts."""
-    if error.kind in _FAILURES:
-        return Impact.FAILURE
-    if error.kind is ErrorKind.RATE_LIMITED:
-        return Impact.RATE_LIMITED
-    return Impact.REFUSED if error.kind is ErrorKind.UPSTREAM_AUTH else Impact.NONE
-
-
-@dataclass(frozen=True, slots=True)
-class Outcomes:
-    """How many requests of one minute ended well and how many failed, over the whole fleet."""
-
-    ok: int = 0
-    failed: int = 0
-
-
-def should_trip(policy: BreakerPolicy, this: Outcomes, last: Outcomes, elapsed: float) -> bool:
-    """Whether the failures of this minute, of which the share `elapsed` (0 to 1) is over, and of what a minute back from now
-    still holds of the last one, are enough."""
-    rest = 1.0 - min(max(elapsed, 0.0), 1.0)
-    failed = this.failed + last.failed * rest
-    total = failed + this.ok + last.ok * rest
-    return policy.enabled and failed >= policy.min_failures and failed >= policy.failure_ratio * total
-
-
-RECENT_MS = 10_000
-"""How far back `fails_now` looks."""
-
-
-def fails_now(policy: BreakerPolicy, since: Outcomes, this: Outcomes) -> bool:
-    """Whether what happened between two looks at one minute's sums, a few seconds apart, is enough by itself. Sums only grow,
-    so their difference is what happened in between: an outage is seen in seconds, however well the minute had begun."""
-    return should_trip(policy, Outcomes(this.ok - since.ok, this.failed - since.failed), Outcomes(), 1.0)
-
-
-def trip(policy: BreakerPolicy, generation: int, now_ms: int, why: str) -> Asked:
-    """Open it, for the failures seen in `generation`. A refused credential does not mend itself in seconds."""
-    long = why == ErrorKind.UPSTREAM_AUTH.value
-    cooldown_ms = policy.max_cooldown_ms if long else policy.cooldown_ms
-    return Asked(Move.TRIP, now_ms, generation, now_ms + cooldown_ms, cooldown_ms, why)
-
-
-def cool(generation: int, now_ms: int, retry_after_s: float | None) -> Asked:
-    """Leave it alone for as long as a 429 asked, five seconds when it did not say, an hour at most."""
-    pause_ms = _DEFAULT_COOL_MS if retry_after_s is None else int(retry_after_s * 1000)
-    return Asked(Move.COOL, now_ms, generation, now_ms + min(pause_ms, _LONGEST_COOL_MS), why=ErrorKind.RATE_LIMITED.value)
-
-
-def lease_ms(policy: BreakerPolicy, timeout_s: float) -> int:
-    """Longer than a probe with this upstream timeout can live, by any two clocks within the bound."""
-    return int(timeout_s * 1000) + 2 * policy.clock_bound_ms + 1_000
-
-
-def claim(policy: BreakerPolicy, probe: str, now_ms: int, timeout_s: float, former_probe: str = "") -> Asked:
-    """Be the probe. `former_probe`: a claim of one's own whose answer was lost, and which never ran."""
-    until_ms = now_ms + lease_ms(policy, timeout_s)
-    return Asked(Move.CLAIM, now_ms, probe=probe, probe_until_ms=until_ms, former_probe=former_probe)
-
-
-def succeed(probe: str, now_ms: int) -> Asked:
-    """The probe was answered: close."""
-    return Asked(Move.SUCCEED, now_ms, probe=probe)
-
-
-def fail(policy: BreakerPolicy, breaker: Breaker, probe: str, now_ms: int, why: str, retry_after_s: float | None) -> Asked:
-    """The probe failed: open for twice as long as the last time, or for as long as the provider asked when that is more."""
-    doubled = max(2 * breaker.cooldown_ms, policy.cooldown_ms)
-    cooldown_ms = policy.max_cooldown_ms if why == ErrorKind.UPSTREAM_AUTH.value else min(doubled, policy.max_cooldown_ms)
-    asked_ms = min(int((retry_after_s or 0.0) * 1000), _LONGEST_COOL_MS)
-    until_ms = now_ms + max(cooldown_ms, asked_ms)
-    return Asked(Move.FAIL, now_ms, until_ms=until_ms, cooldown_ms=cooldown_ms, why=why, probe=probe)
-
-
-def abandon(probe: str, now_ms: int) -> Asked:
-    """The probe ended without telling anything of the deployment (its client left): the next may probe at once."""
-    return Asked(Move.ABANDON, now_ms, until_ms=now_ms, probe=probe)
-
-
-UNTIL_RELEASED_MS = 253_402_214_400_000
-"""`forced_until_ms` of a breaker that is forced until somebody releases it: the end of the year 9999."""
-
-
-def force_open(generation: int, now_ms: int, until_ms: int = UNTIL_RELEASED_MS, note: str = "") -> Asked:
-    """An administrator's: nothing is sent until then, whatever happens; after that, a probe."""
-    return Asked(Move.FORCE_OPEN, now_ms, generation, until_ms, why=FORCED, forced_until_ms=until_ms, note=note)
-
-
-def force_close(generation: int, now_ms: int, until_ms: int = UNTIL_RELEASED_MS, note: str = "") -> Asked:
-    """An administrator's: it is used until then, whatever happens; a running probe's verdict will be ignored."""
-    return Asked(Move.FORCE_CLOSE, now_ms, generation, why=FORCED, forced_until_ms=until_ms, note=note)
-
-
-def release(breaker: Breaker, now_ms: int) -> Asked | None:
-    """An administrator's: what happens decides again, beginning with a probe where it was open. None where it does already."""
-    if not breaker.forced(now_ms):
-        return None
-    move = Move.FORCE_OPEN if breaker.state is Circuit.OPEN else Move.FORCE_CLOSE
-    return Asked(move, now_ms, breaker.generation, now_ms if move is Move.FORCE_OPEN else 0)

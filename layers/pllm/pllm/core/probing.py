@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum, auto
 
-from pllm.core.breaker import Admission, Impact, impact_of
+from pllm.core.breaker import Admission
+from pllm.core.breaker_policy import Impact, impact_of
 from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.health import UNKNOWN, HealthView

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from pllm.core import breaker as circuit
+from pllm.core import breaker_moves as moves
 from pllm.core.breaker import UNTIL_RELEASED_MS, Asked, Breaker, moved
 from pllm.core.breaker_view import breaker_view
 from pllm.core.clock import Clock
@@ -45,7 +45,7 @@ class BreakerDesk:
             deployment,
             by,
             "open",
-            lambda known, now_ms: circuit.force_open(known.generation, now_ms, _until(now_ms, for_s), note),
+            lambda known, now_ms: moves.force_open(known.generation, now_ms, _until(now_ms, for_s), note),
         )
 
     async def close(self, deployment: str, by: str, *, for_s: float | None = None, note: str = "") -> Breaker:
@@ -54,12 +54,12 @@ class BreakerDesk:
             deployment,
             by,
             "close",
-            lambda known, now_ms: circuit.force_close(known.generation, now_ms, _until(now_ms, for_s), note),
+            lambda known, now_ms: moves.force_close(known.generation, now_ms, _until(now_ms, for_s), note),
         )
 
     async def release(self, deployment: str, by: str) -> Breaker:
         """What happens decides again. Harmless where nothing was forced. Raises as `open` does."""
-        return await self._change(deployment, by, "release", circuit.release)
+        return await self._change(deployment, by, "release", moves.release)
 
     async def _change(self, deployment: str, by: str, verb: str, ask: Callable[[Breaker, int], Asked | None]) -> Breaker:
         """Made to the breaker that was read: where it has moved in the meantime, it is read again."""

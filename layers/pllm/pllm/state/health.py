@@ -15,8 +15,9 @@ from itertools import count
 from random import Random
 from typing import Any
 
-from pllm.core import breaker as circuit
-from pllm.core.breaker import Asked, Breaker, BreakerPolicy, Circuit, Impact, Move, Outcomes
+from pllm.core import breaker_moves as moves
+from pllm.core.breaker import Asked, Breaker, Circuit, Move
+from pllm.core.breaker_policy import RECENT_MS, BreakerPolicy, Impact, Outcomes, fails_now, impact_of, should_trip
 from pllm.core.clock import Clock
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.health import HealthView, Sums
@@ -125,7 +126,7 @@ class Health:
         can be unanswered. Losers take the next candidate."""
         name = f"{self._name}/{next(self._numbers)}"
         former = self._lost_claims.pop(deployment, "")
-        asked = circuit.claim(self._policy, name, self._now_ms(), timeout_s, former)
+        asked = moves.claim(self._policy, name, self._now_ms(), timeout_s, former)
         try:
             won = await self._move(deployment, asked)
         except StateError as error:
@@ -180,7 +181,7 @@ class Health:
         self._spawn(self._count_failure(deployment, generation, why))
 
     def cool(self, deployment: str, generation: int, retry_after_s: float | None) -> None:
-        asked = circuit.cool(generation, self._now_ms(), retry_after_s)
+        asked = moves.cool(generation, self._now_ms(), retry_after_s)
         known = self._snapshot.breaker(deployment)
         if self._policy.enabled and known.until_ms < asked.until_ms and not known.forced(asked.now_ms):
             self._snapshot.move(deployment, asked)  # at once, for the next request
@@ -193,13 +194,13 @@ class Health:
             self._spawn(self._tell(deployment, asked))
 
     def verdict_of_success(self, probe: Probe) -> Asked:
-        return circuit.succeed(probe.id, self._now_ms())
+        return moves.succeed(probe.id, self._now_ms())
 
     def verdict_of_failure(self, error: GatewayError, probe: Probe) -> Asked:
-        return circuit.fail(self._policy, probe.breaker, probe.id, self._now_ms(), error.kind.value, error.retry_after_s)
+        return moves.fail(self._policy, probe.breaker, probe.id, self._now_ms(), error.kind.value, error.retry_after_s)
 
     def verdict_of_nothing(self, probe: Probe) -> Asked:
-        return circuit.abandon(probe.id, self._now_ms())
+        return moves.abandon(probe.id, self._now_ms())
 
     # --- Inside -----------------------------------------------------------------------------------------------------
 
@@ -227,16 +228,16 @@ class Health:
         if known.forced(now_ms):
             return
         if self._enough(deployment, minute, Outcomes(this.ok, this.failed), now_ms) or why == ErrorKind.UPSTREAM_AUTH.value:
-            await self._move_or_not(deployment, circuit.trip(self._policy, generation, now_ms, why))
+            await self._move_or_not(deployment, moves.trip(self._policy, generation, now_ms, why))
 
     def _enough(self, deployment: str, minute: int, this: Outcomes, now_ms: int) -> bool:
-        looks = [look for look in self._looks.get(deployment, ()) if look[0] == minute and look[1] > now_ms - circuit.RECENT_MS]
+        looks = [look for look in self._looks.get(deployment, ()) if look[0] == minute and look[1] > now_ms - RECENT_MS]
         if not looks or looks[-1][1] + 1_000 <= now_ms:
             self._looks[deployment] = [*looks, (minute, now_ms, this)]
-        if looks and circuit.fails_now(self._policy, looks[0][2], this):
+        if looks and fails_now(self._policy, looks[0][2], this):
             return True
         last = self._snapshot.sums(minute - 1, deployment)
-        return circuit.should_trip(self._policy, this, Outcomes(last.ok, last.failed), now_ms % 60_000 / 60_000)
+        return should_trip(self._policy, this, Outcomes(last.ok, last.failed), now_ms % 60_000 / 60_000)
 
     async def _add(self, minute: int, deployment: str, sums: Sums) -> Sums:
         """The fleet's sums after ours were added, or our best guess of them. What certainly did not arrive is kept for
@@ -328,7 +329,7 @@ class Observation:
         """The deployment was asked and this came of it. What is the caller's own fault is no word against it."""
         if not self._ends():
             return
-        impact, probe = circuit.impact_of(error), self._probe
+        impact, probe = impact_of(error), self._probe
         if probe is not None:
             asked = (
                 self._health.verdict_of_success if impact is Impact.NONE else partial(self._health.verdict_of_failure, error)

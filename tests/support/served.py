@@ -65,7 +65,9 @@ class _Server(uvicorn.Server):
     """uvicorn, which says when it listens. In a thread it leaves the signals alone."""
 
     def __init__(self, app: Any) -> None:
-        super().__init__(uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1))
+        # A connection that a pool has kept is not closed in the moment of its next use.
+        quiet = uvicorn.Config(app, log_level="critical", lifespan="off", timeout_keep_alive=120, timeout_graceful_shutdown=1)
+        super().__init__(quiet)
         self.listening = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+import pytest
 from tests.support.gateway import deployment, gateway
 from tests.support.upstream import Cut, Hang, event, upstream
 
@@ -78,6 +79,40 @@ async def test_tokens_are_set_aside_and_what_was_not_used_is_given_back() -> Non
         refused = await gw.chat(max_tokens=990)
         assert refused.status_code == 429
         assert "tokens" in refused.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("chat/completions", {"messages": [{"role": "user", "content": "x"}], "max_output_tokens": -1_000_000}),
+        ("chat/completions", {"messages": [{"role": "user", "content": "x"}], "max_output_tokens": 1}),
+        ("responses", {"input": "x", "max_output_tokens": -1_000_000}),
+        ("responses", {"input": "x", "max_output_tokens": 9_000, "max_tokens": 1}),
+        ("messages", {"messages": [{"role": "user", "content": "x"}], "max_tokens": 9_000, "max_completion_tokens": 1}),
+        ("messages", {"messages": [{"role": "user", "content": "x"}], "max_tokens": -1_000_000}),
+        ("completions", {"prompt": "x", "max_tokens": 400, "n": 1, "best_of": 20}),
+        ("completions", {"prompt": ["x"] * 20, "max_tokens": 400}),
+        ("completions", {"prompt": [[1, 2]] * 20, "max_tokens": 400}),
+        ("embeddings", {"input": "x" * 6_000, "max_tokens": -1_000_000}),
+        ("images/generations", {"prompt": "x", "max_tokens": 1}),
+    ],
+)
+async def test_no_field_makes_a_request_look_smaller_than_it_may_become(path: str, body: dict[str, Any]) -> None:
+    limited = Limited(Limit(tpm=4_000))
+    async with upstream() as up, gateway([deployment(up.base_url)], admissions=limited.admissions) as gw:
+        response = await gw.client.post(f"/v1/{path}", json={"model": "m", **body})
+        assert response.status_code == 429
+        assert up.requests == []
+
+
+async def test_a_list_of_numbers_is_one_prompt() -> None:
+    limited = Limited(Limit(tpm=4_000))
+    async with upstream() as up:
+        one = deployment(up.base_url, dialects=("completions",))
+        async with gateway([one], admissions=limited.admissions) as gw:
+            up.will_answer(ANSWER)
+            await gw.client.post("/v1/completions", json={"model": "m", "prompt": [1, 2, 3] * 50, "max_tokens": 400})
+            assert len(up.requests) == 1
 
 
 async def test_money_is_charged_to_the_micro_dollar() -> None:

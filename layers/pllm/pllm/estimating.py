@@ -4,6 +4,7 @@ Of two wrong figures the larger is taken, never more than was set aside for the 
 spend more than they may.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from pllm.call import Call
@@ -17,7 +18,14 @@ from pllm.wire.produced import Produced
 _UNSEEN_TOKENS = 32
 """What no text shows (a turn's end, a refusal) or was made and still on its way when a stream broke."""
 
-_CAPS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+# By the dialect: a field of another one bounds nothing, since nobody who answers looks at it.
+_CAPS: Mapping[str, tuple[str, ...]] = {
+    "chat": ("max_completion_tokens", "max_tokens"),
+    "completions": ("max_tokens",),
+    "messages": ("max_tokens",),
+    "responses": ("max_output_tokens",),
+}
+_CHOICES: Mapping[str, tuple[str, ...]] = {"chat": ("n",), "completions": ("n", "best_of")}
 
 
 def size_of(call: Call) -> InputSize:
@@ -27,16 +35,28 @@ def size_of(call: Call) -> InputSize:
 
 def most_of(call: Call, size: InputSize, deployment: Deployment) -> Most:
     """The most tokens that `deployment` may use for a call of this size."""
-    choices = call.body.get("n")
+    caps = _CAPS[call.dialect] if call.native is None else ()
     profile = deployment.profile
     return most_tokens(
         size,
-        max_tokens=next((value for name in _CAPS if isinstance(value := call.body.get(name), int)), None),
+        max_tokens=_largest(call, caps),
         default_max_tokens=profile.default_max_tokens,
         max_input_tokens=profile.max_input_tokens,
         max_output_tokens=profile.max_output_tokens,
-        choices=choices if isinstance(choices, int) and choices > 0 else 1,
+        choices=(_largest(call, _CHOICES.get(call.dialect, ())) or 1) * _prompts(call),
     )
+
+
+def _largest(call: Call, names: tuple[str, ...]) -> int | None:
+    """Of the fields, None where none of them is a number that can bound anything: some servers take -1 for "without end"."""
+    values = (call.body.get(name) for name in names)
+    return max((one for one in values if isinstance(one, int) and not isinstance(one, bool) and one > 0), default=None)
+
+
+def _prompts(call: Call) -> int:
+    """How many prompts a completion is asked for: a list of numbers is one, as tokens."""
+    listed = call.body.get("prompt") if call.dialect == "completions" else None
+    return sum(isinstance(one, str | list) for one in listed) or 1 if isinstance(listed, list) else 1
 
 
 def note_estimate(record: RequestRecord, call: Call, deployment: Deployment, told: Usage | None, produced: Produced) -> None:

@@ -79,7 +79,7 @@ async def _probed(compiled: CompiledConfig, environment: Mapping[str, str], out:
     # Nothing was ever heard of anything here, so everything is asked.
     async with probe_outfit(environment, tell).prober(compiled, environment, MemoryStore()) as prober:
         counts = await prober.run(_BUDGET_S)
-        everything = [one for deployments in prober.catalogue.models.values() for one in deployments]
+        everything = list(prober.catalogue.deployments())
     for one in everything:
         if one.id not in told:
             out.write(f"not asked  {one.id}: only a paid call could tell (--paid {one.provider})\n")

@@ -136,7 +136,7 @@ def kept(store: TransactionalStore, clock: Clock, emit: Emit) -> Kept:
 
 def limits(store: TransactionalStore, clock: Clock, config: Config, version: int) -> LimitDesk:
     """The gates as the data plane of this configuration keeps them."""
-    policy = GatePolicy(config.limits.on_state_error, config.budgets.on_state_error, config.budgets.strict)
+    policy = GatePolicy.of(config.limits, config.budgets)
     return LimitDesk(Gates(store, clock, SystemRandom(), policy), Allowances(config.limits, config.budgets, version))
 
 

@@ -111,7 +111,7 @@ class Prober:
         return due(candidates, view, fleet.last_heard_ms(), self.settings.idle_after, self._now_ms())
 
     def _candidates(self) -> Iterator[tuple[Deployment, Evidence]]:
-        for deployment in (one for deployments in self.catalogue.models.values() for one in deployments):
+        for deployment in self.catalogue.deployments():
             row = self.upstreams.endpoints[deployment.provider].row
             if not _named(row, self.settings.providers):
                 continue

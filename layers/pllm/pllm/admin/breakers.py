@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
 from pllm.admin.schemas import Asked
-from pllm.admin.services import FleetNow, Running, Serving, Who, services
+from pllm.admin.services import FleetNow, Running, Serving, Who, no_table, services
 from pllm.core.breaker import Breaker
 from pllm.core.breaker_view import breaker_view
 from pllm.core.deployment import Deployment
@@ -26,7 +26,7 @@ def desk(request: Request) -> BreakerDesk:
     """Raises UNAVAILABLE where there is no table."""
     found = services(request).breakers
     if found is None:
-        raise GatewayError(ErrorKind.UNAVAILABLE, "This deployment has no table (PLLM_TABLE): breakers are kept there.")
+        raise no_table("breakers")
     return found
 
 
@@ -107,7 +107,7 @@ async def release_breaker(deployment_id: str, at: Serving, table: Desk, fleet: F
 
 
 def _deployments(running: Running) -> dict[str, Deployment]:
-    return {one.id: one for deployments in running.catalogue.models.values() for one in deployments}
+    return {one.id: one for one in running.catalogue.deployments()}
 
 
 def _deployment(deployment_id: str, running: Running) -> Deployment:

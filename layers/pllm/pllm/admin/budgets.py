@@ -12,9 +12,9 @@ from typing import Annotated, Literal, get_args
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel
 
-from pllm.admin.services import LimitDesk, Running, Serving, Table, services
+from pllm.admin.services import LimitDesk, Running, Serving, Table, no_table, services
 from pllm.core.allowances import Allowances, limits_of_deployment
-from pllm.core.errors import ErrorKind, GatewayError, invalid
+from pllm.core.errors import invalid
 from pllm.core.keys import KeyRecord, Team
 from pllm.core.limits import BudgetLimit, GateLimits, Period
 from pllm.core.quotas import Quota, quotas
@@ -28,7 +28,7 @@ def desk(request: Request) -> LimitDesk:
     """Raises UNAVAILABLE where there is no table."""
     found = services(request).limits
     if found is None:
-        raise GatewayError(ErrorKind.UNAVAILABLE, "This deployment has no table (PLLM_TABLE): limits are kept there.")
+        raise no_table("limits")
     return found
 
 
@@ -124,9 +124,8 @@ def _scopes(allowances: Allowances, running: Running, keys: Sequence[KeyRecord],
             yield _Scope("team", team_id, record.fields.name if record else team_id, limits)
     for model in sorted({*allowances.limits.models, *allowances.budgets.models}):
         yield _Scope("model", model, model, allowances.of_model(model))
-    for deployments in running.catalogue.models.values():
-        for one in deployments:
-            yield _Scope("deployment", one.id, one.id, limits_of_deployment(one))
+    for one in running.catalogue.deployments():
+        yield _Scope("deployment", one.id, one.id, limits_of_deployment(one))
 
 
 def _behind(scopes: Sequence[_Scope], after: str) -> Sequence[_Scope]:

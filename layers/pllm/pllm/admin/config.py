@@ -21,7 +21,7 @@ async def get_config(at: Serving) -> ConfigView:
         etag=running.etag,
         source=running.source,
         models=len(running.catalogue.models),
-        deployments=sum(len(deployments) for deployments in running.catalogue.models.values()),
+        deployments=sum(1 for _ in running.catalogue.deployments()),
         warnings=problems_of(running.warnings),
     )
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from pllm.admin.config import problems_of
 from pllm.admin.schemas import Asked, Count, ProblemView
-from pllm.admin.services import ConfigDesk, Who, services
+from pllm.admin.services import ConfigDesk, Who, no_table, services
 from pllm.core.config import Config, ConfigError, resolve
 from pllm.core.config.plain import to_plain
 from pllm.core.config.problem import Path
@@ -36,7 +36,7 @@ def desk(request: Request) -> ConfigDesk:
     """Raises UNAVAILABLE where there is no table."""
     found = services(request).configs
     if found is None:
-        raise GatewayError(ErrorKind.UNAVAILABLE, "This deployment has no table (PLLM_TABLE): versions are kept there.")
+        raise no_table("versions of the configuration")
     return found
 
 

@@ -120,9 +120,8 @@ def _of_probes(probes: Iterable[tuple[Series, Tally]]) -> Family:
 
 
 def _of_instances(fleet: Fleet, catalogue: Catalogue) -> Family:
-    instances = [one for deployments in catalogue.models.values() for one in deployments]
     samples: dict[Labels, float | tuple[float, Counts]] = {
-        (one.model_name, one.id, one.provider): float(fleet.usable(one.id)) for one in instances
+        (one.model_name, one.id, one.provider): float(fleet.usable(one.id)) for one in catalogue.deployments()
     }
     return Family("pllm_model_availability", "gauge", "1: requests may be sent.", ("model", "instance", "provider"), samples)
 

@@ -61,10 +61,7 @@ async def read_series(
 def _wanted(running: Running, model: str | None, deployment: str | None) -> frozenset[str]:
     """Ids of deployments. Raises NOT_FOUND where none is meant."""
     found = frozenset(
-        one.id
-        for name, deployments in running.catalogue.models.items()
-        for one in deployments
-        if model in (None, name) and deployment in (None, one.id)
+        one.id for one in running.catalogue.deployments() if model in (None, one.model_name) and deployment in (None, one.id)
     )
     if not found and (model, deployment) != (None, None):
         raise GatewayError(ErrorKind.NOT_FOUND, "No such deployment is configured: /api/admin/models lists them.")

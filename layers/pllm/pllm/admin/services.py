@@ -100,11 +100,16 @@ def services(request: Request) -> AdminServices:
     return found
 
 
+def no_table(what: str) -> GatewayError:
+    """The 503 for `what` is kept in a table, where there is none."""
+    return GatewayError(ErrorKind.UNAVAILABLE, f"This gateway has no table (PLLM_TABLE), which is where it keeps {what}.")
+
+
 def kept(request: Request) -> Kept:
     """Raises UNAVAILABLE where there is no table."""
     found = services(request).kept
     if found is None:
-        raise GatewayError(ErrorKind.UNAVAILABLE, "This deployment has no table (PLLM_TABLE): keys and teams need one.")
+        raise no_table("keys and teams")
     return found
 
 
@@ -112,9 +117,7 @@ async def fleet_now(request: Request) -> Fleet:
     """The fleet as the table has it now. Raises UNAVAILABLE where there is no table, StateError when it cannot be asked."""
     reader = services(request).fleet
     if reader is None:
-        raise GatewayError(
-            ErrorKind.UNAVAILABLE, "This deployment has no table (PLLM_TABLE): the fleet's numbers are kept there."
-        )
+        raise no_table("the fleet's numbers")
     return await reader.read()
 
 

@@ -114,7 +114,7 @@ async def read_stats(serving: Serving, fleet: FleetNow) -> Stats:
 
 def stats(fleet: Fleet, catalogue: Catalogue, strategy: Strategy) -> Stats:
     """The whole page. `strategy`: of models and aliases that have none of their own."""
-    instances = [one for deployments in catalogue.models.values() for one in deployments]
+    instances = list(catalogue.deployments())
     totals, windows = fleet.totals(), {one.id: fleet.window(one.id) for one in instances}
     failures, successes = fleet.last_failure(), fleet.last_success_ms()
     everything = sum((tally for _, tally in fleet.model_requests()), _NOTHING)

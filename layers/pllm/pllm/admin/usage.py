@@ -5,8 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from pllm.admin.services import Serving
-from pllm.core.errors import ErrorKind, GatewayError
+from pllm.admin.services import Serving, no_table
 from pllm.core.usage_report import MOST_LINES, page_csv, page_object, parse_query, wants_csv
 
 router = APIRouter(prefix="/api/admin/usage", tags=["usage"])
@@ -35,7 +34,7 @@ async def usage(
     page: Annotated[str | None, _about("`next_page` of the page before.")] = None,
 ) -> Response:
     if at.usage is None:
-        raise GatewayError(ErrorKind.UNAVAILABLE, "This deployment has no table (PLLM_TABLE): usage is kept there.")
+        raise no_table("usage")
     given = {name: request.query_params.getlist(name) for name in request.query_params}
     as_csv = wants_csv(given, request.headers.get("accept", ""))
     found = await at.usage.report(parse_query(given, at.clock.wall_s()))

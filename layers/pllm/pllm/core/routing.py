@@ -1,7 +1,8 @@
 """Which names a client may ask for, and which deployments stand behind each of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from pllm.core.config.schema import Route, Strategy
 from pllm.core.deployment import Deployment
@@ -25,8 +26,12 @@ class Catalogue:
     tagged: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        tagged = any(one.tags for deployments in self.models.values() for one in deployments)
+        tagged = any(one.tags for one in self.deployments())
         object.__setattr__(self, "tagged", tagged)  # it is frozen, and this spares every request the question
+
+    def deployments(self) -> Iterator[Deployment]:
+        """Of every model, in the order of the configuration."""
+        return chain.from_iterable(self.models.values())
 
     def names(self) -> list[str]:
         """What can be asked for: models first, then aliases, then routes, each in the order of the configuration."""

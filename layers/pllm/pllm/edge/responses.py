@@ -26,7 +26,7 @@ _PREFIX = "/v1/responses/"
 
 @dataclass(frozen=True, slots=True)
 class Responses:
-    """`answers` is None where the deployment has no table: then nothing is stored, and asking for it is a 400."""
+    """`answers` is None where there is no table: then nothing is stored, and asking for it is a 400."""
 
     generation: Generation
     answers: StoredAnswers | None

@@ -22,7 +22,7 @@ _SEES_ALL = ("admin", "viewer")
 
 @dataclass(frozen=True, slots=True)
 class UsageEndpoint:
-    """`reader` is None where the deployment has no table: then there is no usage to be told."""
+    """`reader` is None where there is no table: then there is no usage to be told."""
 
     reader: UsageReader | None
     clock: Clock

@@ -1,13 +1,13 @@
-"""Breakers as administrators handle them: looked at, forced, and given back to what happens."""
+"""Breakers as administrators handle them: forced, and given back to what happens."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from pllm.core import breaker_moves as moves
 from pllm.core.breaker import UNTIL_RELEASED_MS, Asked, Breaker, moved
 from pllm.core.breaker_view import breaker_view
 from pllm.core.clock import Clock
 from pllm.state.audit import Change
-from pllm.state.breakers import ONLY_BREAKERS, breaker_key, deployment_of, move_breaker, partition, read_breaker
+from pllm.state.breakers import breaker_key, move_breaker, partition, read_breaker
 from pllm.state.changes import Changes, busy
 from pllm.state.health import Notify
 from pllm.state.store import TransactionalStore
@@ -33,11 +33,6 @@ class BreakerDesk:
         self._changes = changes
         self._group = group
         self._notify = notify
-
-    async def list(self) -> Mapping[str, Breaker]:
-        """By deployment: every breaker that was ever moved."""
-        items = await self._store.query(partition(self._group), since=ONLY_BREAKERS, consistent=True)
-        return {deployment_of(str(item["SK"]))[0]: read_breaker(item) for item in items}
 
     async def open(self, deployment: str, by: str, *, for_s: float | None = None, note: str = "") -> Breaker:
         """Nothing is sent there for so long, or until it is released. Raises a 409 when others keep changing it."""

@@ -14,19 +14,21 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import count
 from random import Random
 from threading import Lock
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pllm.core.clock import Clock
 from pllm.core.limit_answers import Denial, denial, unreachable
 from pllm.core.limit_image import GateImage, current_epochs, rolled
 from pllm.core.limits import GateLimits, LimitKind, Reservation, Spent
-from pllm.state.gate_exact import ExactSettler
 from pllm.state.gate_keeper import Gatekeeper
 from pllm.state.gate_outage import Backoff, DegradedGates, GatePolicy, TableBreaker, Unsettled
 from pllm.state.gate_settle import Settlement
 from pllm.state.gate_ticket import Hold, Ticket
 from pllm.state.gate_writes import SORT_KEY, image_of, partition_key, restore, revoke
 from pllm.state.store import StateError, TransactionalStore, Update
+
+if TYPE_CHECKING:
+    from pllm.state.gate_exact import ExactSettler
 
 GateEvent = Mapping[str, str | int | bool]
 """For metrics and logs: `event` is `unsettled` (all numbers of a settlement that the table did not confirm), `state_error`
@@ -59,7 +61,7 @@ class Gates:
         self._on_event = on_event
         backoff = Backoff(random, sleep)
         self._keeper = Gatekeeper(store, clock, TableBreaker(random), backoff, strict=policy.strict)
-        self._exact = ExactSettler(self._keeper, clock, random, backoff)
+        self._exact = _exact_settler(self._keeper, clock, random, backoff) if policy.exact else None
         self._lock = Lock()
         self._degraded = DegradedGates(policy)
         self._unsettled = Unsettled()
@@ -191,8 +193,8 @@ class Gates:
 
     async def _write_settlement(self, job: Settlement) -> None:
         """What is not confirmed in the end is reported, and kept if it can still be written."""
-        exact = self._policy.exact and job.hold.micro_usd is not None
-        due, reason = await (self._exact.settle(job) if exact else self._settled(job))
+        exact = self._exact if job.hold.micro_usd is not None else None
+        due, reason = await (exact.settle(job) if exact is not None else self._settled(job))
         if not reason:
             await self._warn(job.hold.scope)
             return
@@ -257,6 +259,12 @@ def _severity(found: Denial) -> float:
     if found.kind is LimitKind.REVOKED:
         return float("inf")
     return found.retry_after_s if found.retry_after_s is not None else 1e18
+
+
+def _exact_settler(keeper: Gatekeeper, clock: Clock, random: Random, backoff: Backoff) -> "ExactSettler":
+    from pllm.state.gate_exact import ExactSettler  # for those who ask for it
+
+    return ExactSettler(keeper, clock, random, backoff)
 
 
 def _numbers(job: Settlement) -> dict[str, str | int | bool]:

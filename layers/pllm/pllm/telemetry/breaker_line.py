@@ -23,7 +23,7 @@ def emit_move(emit: Emit, function: str, clock: Clock, deployment: str, move: Mo
         return
     now_ms = int(clock.wall_s() * 1000)
     if move in _OPENING:
-        emit(event_line("BreakerOpened", function, now_ms))
+        emit(event_line({"BreakerOpened": 1}, function, now_ms))
     opened = breaker.state is Circuit.OPEN
     emit(
         {

@@ -67,10 +67,10 @@ def emf_line(record: RequestRecord, function: str, timestamp_ms: int) -> dict[st
     return line | _properties(record) | by_model | by_function
 
 
-def event_line(metric: str, function: str, timestamp_ms: int) -> dict[str, Any]:
-    """The EMF object of one thing that happened beside requests."""
-    line: dict[str, Any] = {"_aws": {"Timestamp": timestamp_ms, "CloudWatchMetrics": [_directive(_FUNCTION, {metric: 1})]}}
-    return line | {"function": function, metric: 1}
+def event_line(values: dict[str, float], function: str, timestamp_ms: int) -> dict[str, Any]:
+    """The EMF object of what happened beside requests. `values`: by the name of the metric."""
+    line: dict[str, Any] = {"_aws": {"Timestamp": timestamp_ms, "CloudWatchMetrics": [_directive(_FUNCTION, values)]}}
+    return line | {"function": function} | values
 
 
 def _directive(dimensions: list[list[str]], values: dict[str, float]) -> dict[str, Any]:

@@ -14,6 +14,6 @@ def emit_limit_event(emit: Emit, function: str, clock: Clock, event: Mapping[str
     now_ms = int(clock.wall_s() * 1000)
     spent = event["event"] == _NEARLY_SPENT
     if spent:
-        emit(event_line("BudgetNearlySpent", function, now_ms))
+        emit(event_line({"BudgetNearlySpent": 1}, function, now_ms))
     message = "budget nearly spent" if spent else "limits"
     emit({"level": "WARN", "message": message, "timestamp": now_ms, **event})

@@ -1,12 +1,8 @@
 """The lines that tell of health probes: a log line for each deployment that was asked, one line of metrics for the run."""
 
-from typing import Any
-
 from pllm.core.probing import Due, Evidence
-from pllm.telemetry.emf import NAMESPACE
+from pllm.telemetry.emf import event_line
 from pllm.telemetry.log import Emit
-
-_METRICS = [{"Name": name, "Unit": "Count"} for name in ("ProbesOk", "ProbesFailed")]
 
 
 def emit_probe(emit: Emit, one: Due, outcome: str, why: str, latency_ms: float, now_ms: int) -> None:
@@ -29,7 +25,6 @@ def emit_probe(emit: Emit, one: Due, outcome: str, why: str, latency_ms: float, 
 
 def emit_run(emit: Emit, function: str, counts: dict[str, int], now_ms: int) -> None:
     """`counts`: probes by outcome. A run that asked nothing is told as well: it shows that the schedule is alive."""
-    line: dict[str, Any] = {"ProbesOk": counts["ok"], "ProbesFailed": counts["failed"]}
-    metrics = {"Namespace": NAMESPACE, "Dimensions": [["function"]], "Metrics": _METRICS}
+    line = event_line({"ProbesOk": counts["ok"], "ProbesFailed": counts["failed"]}, function, now_ms)
     rest = {f"probes_{name}": number for name, number in counts.items() if name not in ("ok", "failed")}
-    emit({"_aws": {"Timestamp": now_ms, "CloudWatchMetrics": [metrics]}, "function": function} | line | rest)
+    emit(line | rest)

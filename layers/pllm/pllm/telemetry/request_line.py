@@ -32,8 +32,14 @@ def log_line(record: RequestRecord, timestamp_ms: int) -> dict[str, Any]:
         "prompt_tokens": record.prompt_tokens,
         "completion_tokens": record.completion_tokens,
     }
-    used = record.used or _NOTHING
-    optional = {
+    cost = {} if record.cost_micro_usd is None else {"cost_micro_usd": record.cost_micro_usd}
+    known = {name: value for name, value in (_course(record) | _used(record)).items() if value}
+    return line | known | cost
+
+
+def _course(record: RequestRecord) -> dict[str, Any]:
+    """How it went, where there is something to say of it."""
+    return {
         "trace_id": record.trace_id,
         "xray_trace_id": record.platform_trace_id,
         "team": record.team,
@@ -49,6 +55,13 @@ def log_line(record: RequestRecord, timestamp_ms: int) -> dict[str, Any]:
         "dropped": list(record.dropped),
         "emulated": list(record.emulated),
         "ttft_ms": None if record.ttft_ms is None else round(record.ttft_ms, 3),
+    }
+
+
+def _used(record: RequestRecord) -> dict[str, Any]:
+    """What it was billed for beside prompt and completion, and by which prices."""
+    used = record.used or _NOTHING
+    return {
         "cached_tokens": record.cached_tokens,
         "cache_write_5m_tokens": used.cache_write_5m,
         "cache_write_1h_tokens": used.cache_write_1h,
@@ -62,5 +75,3 @@ def log_line(record: RequestRecord, timestamp_ms: int) -> dict[str, Any]:
         "prices": tariff_of(record),
         "estimated": record.estimated,
     }
-    cost = {} if record.cost_micro_usd is None else {"cost_micro_usd": record.cost_micro_usd}
-    return line | {name: value for name, value in optional.items() if value} | cost

@@ -37,16 +37,18 @@ from pllm.state.store import (
 _THREADS = 8
 _CONNECT_TIMEOUT_S = 0.25
 _READ_TIMEOUT_S = 0.4
+_EMULATOR_READ_TIMEOUT_S = 2.0
 
 
-def connect(region: str, endpoint: str | None = None, *, read_timeout_s: float = _READ_TIMEOUT_S) -> Any:
-    """A boto3 DynamoDB client, by default with the timeouts of the hot path. An `endpoint` of one's own needs no account."""
+def connect(region: str, endpoint: str | None = None, *, read_timeout_s: float | None = None) -> Any:
+    """A boto3 DynamoDB client, by default with the timeouts of the hot path. An `endpoint` of one's own needs no account, and
+    is given more time: an emulator on a busy laptop is slower than DynamoDB."""
     import boto3  # 200 ms: only environments that use shared state pay
     from botocore.config import Config
 
     config = Config(
         connect_timeout=_CONNECT_TIMEOUT_S,
-        read_timeout=read_timeout_s,
+        read_timeout=read_timeout_s or (_READ_TIMEOUT_S if endpoint is None else _EMULATOR_READ_TIMEOUT_S),
         retries={"total_max_attempts": 1},
         tcp_keepalive=True,
         max_pool_connections=_THREADS * 2,

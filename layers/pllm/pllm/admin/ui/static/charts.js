@@ -19,7 +19,7 @@ export function timeSeries({ title, series, format, tick = format, time, axis = 
   const legend = h("ul", { class: "chart-legend" }, series.map((one) => h("li", null, swatch(one), one.label)));
   const details = h("details", { class: "chart-data" }, h("summary", null, "Numbers"), numbers);
   const node = h("figure", { class: "chart" }, legend, h("div", { class: "chart-stage" }, picture, tip), details);
-  const chart = { title, series, format, tick, time, axis, kind, height, none };
+  const chart = { title, series, format, tick, time, axis, kind, height, none: "" }; // that there is nothing is not known yet
   let points = [];
   let width = 0;
 
@@ -31,6 +31,7 @@ export function timeSeries({ title, series, format, tick = format, time, axis = 
 
   function show(wanted) {
     points = wanted;
+    chart.none = none;
     draw();
     if (details.open) tell();
   }

@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Route as Held
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from tests.e2e.ui_world import BAIT, World, world
 from tests.support.browser import SHOTS, browser, violations
-from tests.support.operator import DESKTOP, PAGES, PHONE, Operator, operator
+from tests.support.operator import DESKTOP, PAGES, PHONE, Operator, operator, overflow
 from tests.support.processes import LOCAL_KEY
 from tests.support.served import served
 
@@ -260,20 +261,6 @@ def test_a_page_is_whole_and_readable_by_all(somebody: tuple[Operator, int], nam
         assert violations(operator.page) == [], colours
 
 
-def overflow(page: Page) -> list[str]:
-    """What makes the page wider than the window, and tables that hide a part of themselves: there should be none."""
-    found: list[str] = page.evaluate(
-        """() => {
-             const wide = document.documentElement.scrollWidth > innerWidth;
-             const out = (one) => wide && one.getBoundingClientRect().right > innerWidth + 1;
-             const hides = (one) => one.matches(".table-region") && one.scrollWidth > one.clientWidth;
-             const said = (one) => `${one.localName}.${one.className} ${one.getBoundingClientRect().right} ${one.scrollWidth}`;
-             return [...document.querySelectorAll("body *")].filter((one) => out(one) || hides(one)).map(said).slice(0, 10);
-           }"""
-    )
-    return found
-
-
 def test_the_navigation_has_every_page(at_desk: Operator) -> None:
     assert set(PAGES) == {"overview", "models", "keys", "usage", "routes", "chat", "settings"}
     links = at_desk.page.get_by_role("navigation", name="Pages").get_by_role("link")
@@ -294,11 +281,31 @@ def test_a_tab_is_whole_too(somebody: tuple[Operator, int], tab: str) -> None:
     operator.open("keys")
     operator.main.get_by_role("tab", name=tab).click()
     panel = operator.main.get_by_role("tabpanel", name=tab)
+    expect(panel.get_by_role("heading", name=tab)).to_be_visible()
     expect(panel).to_contain_text("red")
     operator.watched.shoot(f"keys-{tab.split()[0].lower()}-{width}")
     assert overflow(operator.page) == []
     assert violations(operator.page) == []
     operator.main.get_by_role("tab", name="Keys").click()
+
+
+def test_a_tab_that_is_slow_to_come_does_not_overwrite_the_one_after_it(gateway: World, chrome: Browser) -> None:
+    with operator(chrome, gateway.url) as somebody:
+        somebody.log_in(LOCAL_KEY)
+        somebody.open("keys")
+        held: list[Held] = []
+        somebody.page.route("**/api/admin/keys?*", lambda route: held.append(route))
+        tabs = somebody.main.get_by_role("tab")
+        tabs.get_by_text("Teams").click()
+        tabs.get_by_text("Keys").click()
+        tabs.get_by_text("Audit log").click()
+        panel = somebody.main.get_by_role("tabpanel")
+        expect(panel.get_by_role("heading", name="Audit log")).to_be_visible()
+        with somebody.page.expect_request_finished(lambda request: "/api/admin/keys?" in request.url):
+            held[0].continue_()
+        somebody.page.evaluate("() => new Promise((seen) => setTimeout(seen, 50))")  # what would come of it has come
+        expect(panel.get_by_role("heading", name="Audit log")).to_be_visible()
+        expect(panel.get_by_role("heading", name="Virtual keys")).to_have_count(0)
 
 
 def test_dialogs_fit_and_are_readable_by_all(somebody: tuple[Operator, int]) -> None:

@@ -9,9 +9,9 @@ import httpx
 import openai
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
-from tests.e2e.ui_world import BAIT, ODD_ERROR, World, configuration, world
+from tests.e2e.ui_world import BAIT, ODD_ERROR, ODD_MODEL, World, configuration, world
 from tests.support.browser import browser, violations
-from tests.support.operator import Operator, operator
+from tests.support.operator import Operator, operator, overflow
 from tests.support.processes import LOCAL_KEY
 
 pytestmark = [pytest.mark.needs_chromium, pytest.mark.slow]
@@ -182,6 +182,13 @@ def test_a_provider_s_error_is_text_and_nothing_else(administrator: Operator) ->
     expect(administrator.main.get_by_text(f"I say {BAIT}")).to_be_visible()
     assert violations(administrator.page) == []
     administrator.watched.forgive("400")
+
+
+def test_a_conversation_with_a_long_name_keeps_its_place(administrator: Operator) -> None:
+    answer = say(administrator, ODD_MODEL, "long" * 100)
+    expect(answer.get_by_text("finished")).to_be_visible()
+    assert facts(answer)["Provider"] == "compatible"
+    assert overflow(administrator.page) == []
 
 
 def say(at: Operator, model: str, words: str) -> Locator:

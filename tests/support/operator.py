@@ -102,6 +102,20 @@ def number_in(words: str) -> float:
     return float(found[0].replace(",", ""))
 
 
+def overflow(page: Page) -> list[str]:
+    """What makes the page wider than the window, and tables that hide a part of themselves: there should be none."""
+    found: list[str] = page.evaluate(
+        """() => {
+             const wide = document.documentElement.scrollWidth > innerWidth;
+             const out = (one) => wide && one.getBoundingClientRect().right > innerWidth + 1;
+             const hides = (one) => one.matches(".table-region, .chat-log") && one.scrollWidth > one.clientWidth;
+             const said = (one) => `${one.localName}.${one.className} ${one.getBoundingClientRect().right} ${one.scrollWidth}`;
+             return [...document.querySelectorAll("body *")].filter((one) => out(one) || hides(one)).map(said).slice(0, 10);
+           }"""
+    )
+    return found
+
+
 @contextmanager
 def operator(browser: Browser, url: str, size: tuple[int, int] = DESKTOP, *, touch: bool = False) -> Iterator[Operator]:
     """In a browser without a past. Whatever it complained about by the end must have been forgiven."""

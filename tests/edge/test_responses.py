@@ -1,6 +1,8 @@
 """/v1/responses against a Chat upstream: any upstream can be continued, because the answers are kept here."""
 
+import json
 from typing import Any
+from urllib.parse import quote
 
 import openai
 import pytest
@@ -117,6 +119,22 @@ async def test_a_table_that_is_down_is_a_503_and_never_a_404() -> None:
         response = await gw.client.get("/v1/responses/resp_1")
         assert response.status_code == 503
         assert response.headers["retry-after"] == "2"
+
+
+@pytest.mark.parametrize(
+    "name", ["r" * 513, "\ud800", "\x00", "r\u00e9sp", ""], ids=["long", "surrogate", "nul", "latin", "empty"]
+)
+async def test_what_cannot_be_an_id_is_unknown_and_the_table_is_not_asked(name: str) -> None:
+    """An error that a client can cause would be taken for an outage: then everybody's limits go unasked for a while."""
+    async with upstream() as up, gateway([deployment(up.base_url)], answers=StoredAnswers(_Down())) as gw:
+        continued = await gw.client.post(
+            "/v1/responses", content=json.dumps({"model": "m", "input": "x", "previous_response_id": name})
+        )
+        assert (continued.status_code, continued.json()["error"]["code"]) == (400, "previous_response_not_found")
+        for method in ("GET", "DELETE"):
+            path = "/v1/responses/" + quote(name, errors="surrogatepass")
+            assert (await gw.client.request(method, path)).status_code == 404
+        assert up.requests == []
 
 
 async def test_an_answer_too_large_for_the_table_is_answered_and_the_log_says_it_is_not_kept() -> None:

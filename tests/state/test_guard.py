@@ -74,3 +74,11 @@ async def test_a_conflict_is_an_answer_and_transactions_are_guarded_too() -> Non
     assert not store.degraded
     assert await store.transact((WRITE,), "t") is None
     assert await store.get("p", "s") == {"PK": "p", "SK": "s", "n": 1}
+
+
+async def test_a_question_that_the_table_will_not_take_silences_nobody_else() -> None:
+    faulty = FaultyStore(MemoryStore(), [Fault.INVALID] * 5)
+    store = GuardedStore(faulty, ManualClock(), Random(1))
+    assert [await failure(store) for _ in range(5)] == ["ValidationException"] * 5
+    assert not store.degraded
+    await store.update(WRITE)

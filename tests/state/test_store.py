@@ -13,6 +13,7 @@ from tests.support.dynamodb import create_table, dynamodb_local
 
 from pllm.state.memory import MemoryStore
 from pllm.state.store import (
+    INVALID,
     Absent,
     AllOf,
     AnyOf,
@@ -129,6 +130,13 @@ async def test_a_condition_decides_and_a_refusal_shows_the_item_and_writes_nothi
     if not met:
         assert result == Refused(before)
         assert await store.get("p", "s") == before
+
+
+@pytest.mark.parametrize("store", [pytest.param("local", marks=pytest.mark.needs_java)], indirect=True)
+async def test_a_key_that_is_too_long_is_a_wrong_question_and_no_outage(store: Store) -> None:
+    with pytest.raises(StateError) as error:
+        await store.get("p" * 3_000, "s", consistent=True)
+    assert error.value.reason == INVALID
 
 
 @pytest.mark.parametrize("store", ["memory", pytest.param("local", marks=pytest.mark.needs_java)], indirect=True)

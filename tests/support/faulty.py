@@ -6,18 +6,31 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TypeVar
 
-from pllm.state.store import CONFLICT, Applied, Item, Refused, Rejected, StateError, Store, TransactionalStore, Update, Write
+from pllm.state.store import (
+    CONFLICT,
+    INVALID,
+    Applied,
+    Item,
+    Refused,
+    Rejected,
+    StateError,
+    Store,
+    TransactionalStore,
+    Update,
+    Write,
+)
 
 T = TypeVar("T")
 
 
 class Fault(Enum):
-    """What happens to one call. THROTTLED, CONFLICT and LOST_REQUEST: nothing was written, and in the last case nobody knows.
-    LOST_RESPONSE: it was, unheard of."""
+    """What happens to one call. THROTTLED, CONFLICT, INVALID and LOST_REQUEST: nothing was written, and in the last
+    case nobody knows. LOST_RESPONSE: it was, unheard of."""
 
     NONE = auto()
     THROTTLED = auto()
     CONFLICT = auto()
+    INVALID = auto()
     LOST_REQUEST = auto()
     LOST_RESPONSE = auto()
 
@@ -56,6 +69,8 @@ async def with_fault(fault: Fault, call: Callable[[], Awaitable[T]]) -> T:
         raise StateError("throttled", sent=False)
     if fault is Fault.CONFLICT:
         raise StateError(CONFLICT, sent=False)
+    if fault is Fault.INVALID:
+        raise StateError(INVALID, sent=False)
     if fault is Fault.LOST_REQUEST:
         raise StateError("timeout", sent=True)
     answer = await call()

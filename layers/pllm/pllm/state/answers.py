@@ -17,6 +17,10 @@ KEPT_S = 30 * 24 * 3600
 MAX_STORED_BYTES = 380_000
 
 
+# Ids come from clients and from providers; the table takes keys of 2048 bytes and nothing that is no Unicode.
+_LONGEST_ID = 512
+
+
 class AnswerTooLargeError(Exception):
     """The answer does not fit one item, compressed as it is."""
 
@@ -30,12 +34,17 @@ class StoredAnswers:
     async def put(self, answer: StoredResponse, owner: str) -> None:
         """Raises AnswerTooLargeError, StateError."""
         body = zlib.compress(answer.to_json())
+        if not _is_id(answer.id):
+            raise AnswerTooLargeError(f"an id of {len(answer.id)} characters")
         if len(body) > MAX_STORED_BYTES:
             raise AnswerTooLargeError(f"{len(body)} bytes")
         await self._store.update(Update(*_key(answer.id), set={"body": body, "owner": owner, "exp": answer.expires_s}))
 
     async def get(self, response_id: str, owner: str, now_s: float) -> StoredResponse | None:
-        """None for one that is absent, expired (TTL deletes late) or somebody else's. Raises StateError."""
+        """None for one that is absent, expired (TTL deletes late) or somebody else's. Raises StateError. What cannot be an id
+        is not asked for: an error that a client can cause would be taken for the table's."""
+        if not _is_id(response_id):
+            return None
         item = await self._store.get(*_key(response_id), consistent=True)
         if item is None or not _readable(item, owner, now_s):
             return None
@@ -55,6 +64,10 @@ class StoredAnswers:
 
 def _key(response_id: str) -> tuple[str, str]:
     return f"R#{response_id}", "R"
+
+
+def _is_id(text: str) -> bool:
+    return 0 < len(text) <= _LONGEST_ID and text.isascii() and text.isprintable()
 
 
 def _readable(item: Item, owner: str, now_s: float) -> bool:

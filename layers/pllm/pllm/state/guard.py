@@ -9,7 +9,7 @@ from random import Random
 from typing import TypeVar
 
 from pllm.core.clock import Clock
-from pllm.state.store import CONFLICT, Applied, Item, Refused, Rejected, StateError, TransactionalStore, Update, Write
+from pllm.state.store import CONFLICT, INVALID, Applied, Item, Refused, Rejected, StateError, TransactionalStore, Update, Write
 
 QUIET_S = 2.0
 _TOLERATED = 3
@@ -56,7 +56,7 @@ class GuardedStore:
         try:
             answer = await call()
         except StateError as error:
-            if error.reason == CONFLICT:  # the table answers: somebody else is at work on the item
+            if error.reason in (CONFLICT, INVALID):  # the table answers: what one request asks of it says nothing of others
                 raise
             self._failures += 1
             if self.degraded:

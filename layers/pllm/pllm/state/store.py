@@ -118,6 +118,8 @@ class Rejected:
 
 
 CONFLICT = "conflict"
+INVALID = "ValidationException"
+"""The question was wrong: the table answers, and would refuse it again."""
 
 
 class StateError(Exception):

@@ -22,7 +22,7 @@ if find_spec("playwright") is None:
         pytest.fail("CI needs playwright (make check installs it)")
     pytest.skip("*** playwright is not here (make check installs it) ***", allow_module_level=True)
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 """What it is called where. `.ci/run` looks for the same."""
@@ -37,6 +37,9 @@ _FLAGS = (
     "--disable-sync",
     "--no-first-run",
 )
+# How long something that must come may take on a machine under load. Nothing ever waits that long for nothing.
+_PATIENCE_MS = 15_000
+expect.set_options(timeout=_PATIENCE_MS)
 _GRAVE = ("serious", "critical")
 _NOTE_VIOLATIONS = """
 addEventListener("securitypolicyviolation", (event) =>
@@ -101,7 +104,7 @@ def watched(browser: Browser, base_url: str, *, width: int, height: int, **optio
     context = browser.new_context(
         base_url=base_url, viewport={"width": width, "height": height}, reduced_motion="reduce", **options
     )
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(_PATIENCE_MS)
     try:
         yield watch(context)
     finally:

@@ -141,6 +141,17 @@ async def test_a_budget_refuses_a_model_whose_price_nobody_knows() -> None:
         assert response.json()["error"]["code"] == "price_unknown"
 
 
+async def test_that_refusal_names_the_deployment_without_a_price_and_no_other() -> None:
+    limited = Limited(budget=Budget(amount=1_000_000))
+    async with upstream() as up:
+        priced, other = deployment(up.base_url, id="first", profile=PRICED), deployment(up.base_url, id="fallback")
+        async with gateway([priced, other], admissions=limited.admissions) as gw:
+            message = (await gw.chat()).json()["error"]["message"]
+            assert "'fallback'" in message
+            assert "'first'" not in message
+            assert up.requests == []
+
+
 async def test_a_stream_that_broke_before_it_told_its_usage_is_charged_what_was_set_aside() -> None:
     limited = Limited(Limit(tpm=10_000))
     async with upstream() as up, gateway([deployment(up.base_url)], admissions=limited.admissions) as gw:

@@ -41,10 +41,11 @@ class Admissions:
         deployments = tuple(possible)
         if not scopes and not any(limits_of_deployment(one).limited for one in deployments):
             return Admission(self.gates, (), _NOTHING)
-        need = _need(call, deployments)
-        if need.unpriced and any(one.budget is not None for one in scopes):
-            raise _unpriced(call.model)
-        return Admission(self.gates, scopes, need)
+        needs = _needs(call, deployments)
+        unpriced = [one.id for one, need in zip(deployments, needs, strict=True) if need.unpriced]
+        if unpriced and any(one.budget is not None for one in scopes):
+            raise _unpriced(call.model, unpriced)
+        return Admission(self.gates, scopes, _most(needs))
 
 
 class Admission:
@@ -117,10 +118,13 @@ class Admission:
         return Spent(self._need.tokens, self._need.micro_usd)
 
 
-def _need(call: Call, deployments: tuple[Deployment, ...]) -> Reservation:
-    """The most that any of them may use for this call."""
+def _needs(call: Call, deployments: tuple[Deployment, ...]) -> list[Reservation]:
+    """The most that each of them may use for this call."""
     size = size_of(call)
-    needs = [reserve(most_of(call, size, one), one.profile.prices) for one in deployments]
+    return [reserve(most_of(call, size, one), one.profile.prices) for one in deployments]
+
+
+def _most(needs: list[Reservation]) -> Reservation:
     return Reservation(
         max((one.tokens for one in needs), default=0),
         max((one.micro_usd for one in needs), default=0),
@@ -134,11 +138,12 @@ def _refused(denial: Denial) -> GatewayError:
     return error
 
 
-def _unpriced(model: str) -> GatewayError:
+def _unpriced(model: str, deployments: list[str]) -> GatewayError:
+    """Names the deployments: the one without a price is often not of the model that was asked for, but of its fallback."""
     return GatewayError(
         ErrorKind.INVALID_REQUEST,
-        f"A budget holds for this call, and the price of {model!r} is not known, so it cannot be kept. "
-        "Set model_info.input_cost_per_token and output_cost_per_token for it.",
+        f"A budget holds for this call, and cannot be kept: {model!r} may be answered by {', '.join(map(repr, deployments))}, "
+        "whose price is not known. Set model_info.input_cost_per_token and output_cost_per_token there.",
         param="model",
         code="price_unknown",
     )

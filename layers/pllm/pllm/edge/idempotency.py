@@ -62,8 +62,7 @@ class Once:
             return
         if self.keeper is None:
             raise invalid(
-                "'Idempotency-Key' needs the gateway's table, and this deployment has none (PLLM_TABLE): "
-                "send the request without it."
+                "'Idempotency-Key' needs the gateway's table, and there is none (PLLM_TABLE): send the request without it."
             )
         match await _claimed(self.keeper, exchange, _checked(keys)):
             case Claim() as claim:

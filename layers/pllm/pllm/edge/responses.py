@@ -73,7 +73,7 @@ class Responses:
             raise invalid("'previous_response_id' must be a string.", "previous_response_id")
         if self.answers is None:
             if body.get("store") is True:
-                raise invalid("'store' needs the gateway's table, and this deployment has none (PLLM_TABLE).", "store")
+                raise invalid("'store' needs the gateway's table, and there is none (PLLM_TABLE).", "store")
             return {**body, "store": False}
         if previous is None:
             return body

@@ -30,7 +30,7 @@ class UsageEndpoint:
     async def __call__(self, exchange: Exchange) -> None:
         if self.reader is None:
             raise GatewayError(
-                ErrorKind.NOT_IMPLEMENTED, "Usage is kept in the gateway's table, and this deployment has none (PLLM_TABLE)."
+                ErrorKind.NOT_IMPLEMENTED, "Usage is kept in the gateway's table, and there is none (PLLM_TABLE)."
             )
         given = _parameters(exchange.request.query_string)
         as_csv = wants_csv(given, exchange.request.header("accept") or "")

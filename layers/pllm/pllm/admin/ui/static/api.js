@@ -17,7 +17,7 @@ export class ApiError extends Error {
 }
 
 /**
- * get/post/patch/delete(path, body) answer with the JSON of the answer, or null where there is none; they throw ApiError.
+ * get/all/post/patch/delete(path, body) answer with the JSON of the answer, or null where there is none; they throw ApiError.
  * What is on its way when the page is left is given up: it throws an AbortError, which the shell knows.
  */
 export class Api {
@@ -41,6 +41,19 @@ export class Api {
 
   get(path) {
     return this.#json("GET", path);
+  }
+
+  /** Everything of a list that comes in pages, each with the `after` of the next one. */
+  async all(path) {
+    const found = [];
+    const separator = path.includes("?") ? "&" : "?";
+    let next = "";
+    do {
+      const page = await this.get(next ? `${path}${separator}after=${encodeURIComponent(next)}` : path);
+      found.push(...page.data);
+      next = page.next;
+    } while (next);
+    return found;
   }
 
   post(path, body) {

@@ -4,7 +4,7 @@
 //   title                            what the navigation and the document call it
 //   async function render(root, context)   fills the empty element `root`; what it throws is shown with "Try again"
 // and gets as `context`
-//   api        api.js: get, post, patch, delete(path, body); ends with the page: after it is left, calls throw AbortError
+//   api        api.js: get, all, post, patch, delete(path, body); ends with the page: after it is left, calls throw AbortError
 //   who        { id, name, role, team }: controls that change something are for who.role === "admin" alone
 //   navigate   navigate("keys"), navigate("keys/key_1"): opens a page; what follows the name is `context.rest`
 //   rest       ["key_1"], decoded

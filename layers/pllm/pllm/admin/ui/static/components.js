@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 import { icon } from "./icons.js";
 
-export { confirm, copied, dialog, toast } from "./dialogs.js";
+export { complain, confirm, copied, dialog, toast } from "./dialogs.js";
 export { field, form } from "./forms.js";
 
 const TONE_ICONS = { good: "check", warn: "warn", bad: "stop", half: "half", info: "info" };

@@ -60,6 +60,11 @@ export function toast(message, tone = "good") {
   if (tone !== "bad") setTimeout(() => note.remove(), 5_000);
 }
 
+/** Tells what went wrong. What was on its way when the page was left is nothing wrong. */
+export function complain(error) {
+  if (error.name !== "AbortError") toast(error.message, "bad");
+}
+
 /** Copies text and says so. */
 export async function copied(text, what = "Copied") {
   try {

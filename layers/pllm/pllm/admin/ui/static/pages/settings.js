@@ -1,6 +1,6 @@
 // Settings: the configuration in use, its versions, and changing it: written, checked, compared, published, gone back from.
 
-import { badge, button, card, notice, pageHead, skeleton, stat, stats, toast } from "../components.js";
+import { badge, button, card, complain, notice, pageHead, skeleton, stat, stats } from "../components.js";
 import { h, replace } from "../dom.js";
 import { number } from "../format.js";
 import { editorCard } from "./settings/editor.js";
@@ -43,7 +43,7 @@ export async function render(root, context) {
       await show();
       context.announce("Refreshed");
     } catch (error) {
-      if (error.name !== "AbortError") toast(error.message, "bad");
+      complain(error);
     }
   }
   async function published() {

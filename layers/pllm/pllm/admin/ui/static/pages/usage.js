@@ -1,6 +1,6 @@
 // Usage and cost: what was used by whom and for what, over time; and what budgets have left.
 
-import { button, card, pageHead, segments, skeleton, toast } from "../components.js";
+import { button, card, complain, pageHead, segments, skeleton } from "../components.js";
 import { h, replace } from "../dom.js";
 import { budgetList } from "./usage/budgets.js";
 import { usageChart } from "./usage/chart.js";
@@ -54,7 +54,7 @@ export async function render(root, context) {
       await show();
       context.announce("The numbers are shown");
     } catch (error) {
-      if (error.name !== "AbortError") toast(error.message, "bad");
+      complain(error);
     }
   }
   function groupBy(group) {
@@ -80,7 +80,7 @@ export async function render(root, context) {
   }
   async function save() {
     const asked = span();
-    if (asked) await download(context.api, { ...asked, group: state.group, only: state.only }).catch((error) => error.name !== "AbortError" && toast(error.message, "bad"));
+    if (asked) await download(context.api, { ...asked, group: state.group, only: state.only }).catch(complain);
   }
 
   const ranges = segments({ label: "Time", items: [...RANGES, { id: "custom", label: "Custom" }], selected: state.range, onchange: (id) => ((state.range = id), shown()) });

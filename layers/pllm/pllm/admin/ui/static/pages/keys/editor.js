@@ -42,7 +42,7 @@ function keyForm(teams, key = {}) {
   const role = field({ label: "Role", name: "role", type: "select", value: key.role ?? "user", options: ROLES });
   const models = field({ label: "Models", name: "models", value: (key.models ?? ["*"]).join(", "), hint: "Names, aliases or routes with * as a wildcard, separated by commas." });
   const expiry = field({ label: "Expires", name: "expires_at", type: "datetime-local", value: localTime(key.expires_at), hint: "In your time zone. Empty: never." });
-  const tags = field({ label: "Tags", name: "tags", value: (key.tags ?? []).join(", "), hint: "Separated by commas. They go into the log." });
+  const tags = field({ label: "Tags", name: "tags", value: (key.tags ?? []).join(", "), hint: "Separated by commas. Where a model has deployments with one of them, its requests go there." });
   const scopes = scopeFields(key.scopes ?? ["*"]);
   const limits = limitFields(key);
   function values() {

@@ -7,7 +7,7 @@ import { budgetMeter } from "../../meters.js";
 import { keyDetails } from "./details.js";
 import { createKey } from "./editor.js";
 import { limitWords } from "./limits.js";
-import { all, loaded, quotas } from "./load.js";
+import { loaded, quotas } from "./load.js";
 import { showSecret } from "./secret.js";
 
 export const STATUS_TONES = { active: "good", disabled: "warn", expired: "warn", revoked: "bad" };
@@ -15,7 +15,7 @@ const SHOWN = 100;
 
 export function keysTab(panel, context) {
   return loaded(panel, async () => {
-    const [keys, teams, limits] = await Promise.all([all(context.api, "/api/admin/keys?limit=1000"), context.api.get("/api/admin/teams"), quotas(context.api, "key")]);
+    const [keys, teams, limits] = await Promise.all([context.api.all("/api/admin/keys?limit=1000"), context.api.get("/api/admin/teams"), quotas(context.api, "key")]);
     draw(panel, context, { keys, teams: teams.data, limits });
   });
 }

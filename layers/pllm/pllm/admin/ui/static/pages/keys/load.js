@@ -1,24 +1,11 @@
-// What the tabs of this page read, a page of the API after the other, and how one of them is shown.
+// What the tabs of this page read, and how one of them is shown.
 
-import { failure, skeleton, toast } from "../../components.js";
+import { complain, failure, skeleton } from "../../components.js";
 import { replace } from "../../dom.js";
-
-/** Everything of a list of the API. `cursor`: the parameter that takes the answer's `next`. */
-export async function all(api, path, cursor = "after") {
-  const found = [];
-  let next = "";
-  do {
-    const separator = path.includes("?") ? "&" : "?";
-    const page = await api.get(next ? `${path}${separator}${cursor}=${encodeURIComponent(next)}` : path);
-    found.push(...page.data);
-    next = page.next;
-  } while (next);
-  return found;
-}
 
 /** What is left of limits, by the id of what they limit. */
 export async function quotas(api, kind) {
-  const found = await all(api, `/api/admin/budgets?kind=${kind}&limit=500`);
+  const found = await api.all(`/api/admin/budgets?kind=${kind}&limit=500`);
   return new Map(found.map((scope) => [scope.id, scope]));
 }
 
@@ -47,7 +34,7 @@ export function trying(work) {
     try {
       await work();
     } catch (error) {
-      if (error.name !== "AbortError") toast(error.message, "bad");
+      complain(error);
     }
   };
 }

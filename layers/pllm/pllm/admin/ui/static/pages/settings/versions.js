@@ -1,6 +1,6 @@
 // The versions of the configuration: looked at, compared, gone back to.
 
-import { badge, button, card, dialog, table, toast } from "../../components.js";
+import { badge, button, card, complain, dialog, table, toast } from "../../components.js";
 import { h } from "../../dom.js";
 import { dateTime, number } from "../../format.js";
 import { diffView } from "./diff.js";
@@ -29,7 +29,7 @@ export function versionsCard(context, { versions, published }, editor) {
     toast(`${name(row.version)} is used again`);
     await published();
   }
-  const trying = (work, row) => () => work(row).catch((error) => error.name !== "AbortError" && toast(error.message, "bad"));
+  const trying = (work, row) => () => work(row).catch(complain);
   function actions(row) {
     const current = row.version === versions.current;
     const labelled = (label, work) => button(label, { class: "button button-small", onclick: trying(work, row), "aria-label": `${label}: ${name(row.version)}` });

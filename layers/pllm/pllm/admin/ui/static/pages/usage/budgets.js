@@ -8,14 +8,8 @@ const SHOWN = 10;
 
 /** Reads every budget and shows the fullest in `place`. */
 export async function budgetList(place, { api }) {
-  const found = [];
-  let after = "";
-  do {
-    const page = await api.get(`/api/admin/budgets?limit=500${after && `&after=${encodeURIComponent(after)}`}`);
-    found.push(...page.data.filter((scope) => scope.budget));
-    after = page.next ?? "";
-  } while (after);
-  found.sort((one, other) => other.budget.percent - one.budget.percent);
+  const scopes = await api.all("/api/admin/budgets?limit=500");
+  const found = scopes.filter((scope) => scope.budget).sort((one, other) => other.budget.percent - one.budget.percent);
   draw(place, found, SHOWN);
 }
 

@@ -49,13 +49,8 @@ export const latency = (sum) => (sum.requests ? sum.latency_ms / sum.requests : 
 /** known(group, value): what people call it. A key that is gone keeps its id. */
 export async function names(api) {
   const keys = new Map();
-  let after = "";
   try {
-    do {
-      const page = await api.get(`/api/admin/keys?limit=1000${after && `&after=${encodeURIComponent(after)}`}`);
-      for (const key of page.data) keys.set(key.id, key.name);
-      after = page.next ?? "";
-    } while (after);
+    for (const key of await api.all("/api/admin/keys?limit=1000")) keys.set(key.id, key.name);
   } catch (error) {
     if (error.name === "AbortError") throw error; // ids do for names
   }

@@ -51,7 +51,7 @@ def test_what_is_open_to_strangers_is_health_and_the_files_of_the_page() -> None
     }
 
 
-def test_the_route_table_is_what_the_brief_of_the_control_plane_says() -> None:
+def test_every_path_that_the_documentation_promises_is_in_the_route_table() -> None:
     assert {path for _, path in ROUTES} >= {
         "/api/admin/keys",
         "/api/admin/keys/some-id",

@@ -14,18 +14,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from tests.e2e.ui_world import BAIT, World, world
-from tests.support.browser import SHOTS, browser, violations
+from tests.support.browser import SHOTS, violations
 from tests.support.operator import DESKTOP, PAGES, PHONE, Operator, operator, overflow
 from tests.support.processes import LOCAL_KEY
 from tests.support.served import served
 
 pytestmark = [pytest.mark.needs_chromium, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    with browser() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import openai
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 from tests.e2e.ui_world import BAIT, ODD_ERROR, ODD_MODEL, World, configuration, world
-from tests.support.browser import browser, violations
+from tests.support.browser import violations
 from tests.support.operator import Operator, operator, overflow
 from tests.support.processes import LOCAL_KEY
 
@@ -18,12 +18,6 @@ pytestmark = [pytest.mark.needs_chromium, pytest.mark.slow]
 
 # Five seconds are promised; what a machine under load adds is not the gateway's.
 DEADLINE_S = 20.0
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    with browser() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

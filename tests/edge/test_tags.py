@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.edge.test_routing import answer
 from tests.support.gateway import Harness, deployment, gateway
+from tests.support.pair import answer
 from tests.support.upstream import Upstream, upstream
 
 from pllm.core.allowances import Allowances

@@ -11,14 +11,13 @@ from itertools import count
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
 import pytest
+from tests.support.stack import Template, properties
 from tests.support.traffic import Traffic, run
 
 from pllm.core.errors import ErrorKind
 from pllm.core.pricing import Counts
 from pllm.core.record import RequestRecord
 from pllm.telemetry.request_line import log_line
-
-Template = dict[str, Any]
 
 # Of the log line, and of no use in a table whose rows are all of one message: a level says what `error` and `status` say.
 LEFT_OUT = {"level", "message"}
@@ -35,11 +34,6 @@ def traffic() -> Traffic:
 def exported(template: Template) -> dict[str, dict[str, Any]]:
     found = template["Resources"].items()
     return {name: resource for name, resource in found if resource.get("Condition") == "WithRequestExport"}
-
-
-def properties(template: Template, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = template["Resources"][name]["Properties"]
-    return found
 
 
 def destination(template: Template) -> dict[str, Any]:

@@ -1,9 +1,8 @@
 """Breakers as administrators handle them: the same on the memory twin, on moto and on DynamoDB Local."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
-from tests.support.dynamodb import dynamodb_local
 from tests.support.key_service import KeyService, key_service
 from tests.support.stores import KINDS, store_of
 
@@ -17,12 +16,6 @@ from pllm.state.store import Applied, Refused, Rejected, Write
 
 DEP = "m@openai/gpt-4o#1"
 POLICY = BreakerPolicy()
-
-
-@pytest.fixture(scope="module")
-def local_endpoint() -> Iterator[str]:
-    with dynamodb_local() as endpoint:
-        yield endpoint
 
 
 @pytest.fixture(params=KINDS)

@@ -3,10 +3,9 @@
 import asyncio
 import random
 import string
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
-from tests.support.dynamodb import dynamodb_local
 from tests.support.stores import KINDS, store_of
 from tests.support.versions import history_of
 
@@ -27,12 +26,6 @@ from pllm.state.store import Rejected, StateError, TransactionalStore, Update, W
 
 def config(name: str, note: str = "") -> str:
     return f"model_list: [{{model_name: {name}, params: {{model: gpt-4}}}}]{note}\n"
-
-
-@pytest.fixture(scope="module")
-def local_endpoint() -> Iterator[str]:
-    with dynamodb_local() as endpoint:
-        yield endpoint
 
 
 @pytest.fixture(params=KINDS)

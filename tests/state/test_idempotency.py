@@ -1,11 +1,10 @@
 """Claims and kept answers: one runs, the others wait or are given what it came to."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from itertools import count
 
 import pytest
-from tests.support.dynamodb import dynamodb_local
 from tests.support.faulty import Fault, FaultyStore
 from tests.support.stores import KINDS, store_of
 
@@ -16,12 +15,6 @@ from pllm.state.store import StateError, Store
 
 PRINT, OTHER = b"1" * 32, b"2" * 32
 HELLO = Answer(200, {"content-type": "application/json", "x-pllm-model": "m"}, b"packed \x00\xff")
-
-
-@pytest.fixture(scope="module")
-def local_endpoint() -> Iterator[str]:
-    with dynamodb_local() as endpoint:
-        yield endpoint
 
 
 @pytest.fixture(params=KINDS)

@@ -1,13 +1,12 @@
 """Keys as administrators handle them: the same on the memory twin, on moto and on DynamoDB Local."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import Any
 
 import pytest
-from tests.support.dynamodb import dynamodb_local
 from tests.support.key_service import KeyService, key_service
 from tests.support.stores import KINDS, store_of
 
@@ -31,12 +30,6 @@ FULL = KeyFields(
 )
 
 STATES: tuple[KeyState, ...] = ("disabled", "active", "revoked")
-
-
-@pytest.fixture(scope="module")
-def local_endpoint() -> Iterator[str]:
-    with dynamodb_local() as endpoint:
-        yield endpoint
 
 
 @pytest.fixture(params=KINDS)

@@ -1,6 +1,6 @@
 """The protocol of shared state: the same contract on the memory twin, on moto, and on DynamoDB Local where it runs."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import boto3
@@ -9,7 +9,7 @@ from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
-from tests.support.dynamodb import create_table, dynamodb_local
+from tests.support.dynamodb import create_table
 
 from pllm.state.memory import MemoryStore
 from pllm.state.store import (
@@ -34,12 +34,6 @@ from pllm.state.table import DynamoStore, compile_update, connect
 
 TABLE = "pllm-test"
 STORES = ("memory", "moto", "local")
-
-
-@pytest.fixture(scope="module")
-def local_endpoint() -> Iterator[str]:
-    with dynamodb_local() as endpoint:
-        yield endpoint
 
 
 @pytest.fixture(params=[pytest.param(s, marks=pytest.mark.needs_java) if s == "local" else s for s in STORES])

@@ -1,11 +1,10 @@
 """Writes that stand or fall together: the same contract on the memory twin, on moto and on DynamoDB Local."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.support.dynamodb import dynamodb_local
 from tests.support.stores import KINDS, store_of
 
 from pllm.core.clock import ManualClock
@@ -21,12 +20,6 @@ from pllm.state.store import (
     Update,
 )
 from pllm.state.table import DynamoStore
-
-
-@pytest.fixture(scope="module")
-def local_endpoint() -> Iterator[str]:
-    with dynamodb_local() as endpoint:
-        yield endpoint
 
 
 @pytest.fixture(params=KINDS)

@@ -5,22 +5,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.support.control_served import ServedControl
-from tests.support.door import MASTER_KEY
-from tests.support.key_service import key_service
+from tests.support.control_served import named_control
 
 from pllm.cli import main
-from pllm.state.memory import MemoryStore
 
 DEP = "gpt-4o@openai/gpt-4o"
 
 
 @pytest.fixture(autouse=True)
-def plane(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServedControl]:
-    with ServedControl(key_service(MemoryStore())) as served:
-        monkeypatch.setenv("PLLM_URL", f"{served.url}/v1")
-        monkeypatch.setenv("PLLM_KEY", MASTER_KEY)
-        yield served
+def plane(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with named_control(monkeypatch):
+        yield
 
 
 @pytest.fixture

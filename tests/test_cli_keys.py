@@ -7,21 +7,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.support.control_served import ServedControl
-from tests.support.door import MASTER_KEY
-from tests.support.key_service import key_service
+from tests.support.control_served import named_control
 
 from pllm.cli import main
 from pllm.core.keys import is_key
-from pllm.state.memory import MemoryStore
 
 
 @pytest.fixture
-def plane(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServedControl]:
-    with ServedControl(key_service(MemoryStore())) as served:
-        monkeypatch.setenv("PLLM_URL", f"{served.url}/v1")
-        monkeypatch.setenv("PLLM_KEY", MASTER_KEY)
-        yield served
+def plane(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with named_control(monkeypatch):
+        yield
 
 
 @pytest.fixture
@@ -34,7 +29,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> Any:
     return run
 
 
-def test_a_key_has_its_life_on_the_command_line(plane: ServedControl, said: Any) -> None:
+def test_a_key_has_its_life_on_the_command_line(plane: None, said: Any) -> None:
     said("teams", "create", "search", "--name", "Search team", "--tpm", "9000")
     options = ["--team", "search", "--model", "gpt-*", "--model", "o3", "--scope", "chat", "--rpm", "60", "--budget", "$25"]
     options += ["--period", "week", "--timezone", "Europe/Berlin", "--expires", "2028-01-01T00:00:00Z"]
@@ -67,14 +62,14 @@ def test_a_key_has_its_life_on_the_command_line(plane: ServedControl, said: Any)
     assert "deleted" in said("teams", "delete", "search")[0]
 
 
-def test_teams_are_listed_shown_and_changed(plane: ServedControl, said: Any) -> None:
+def test_teams_are_listed_shown_and_changed(plane: None, said: Any) -> None:
     said("teams", "create", "ads", "--budget", "5", "--period", "total")
     said("teams", "update", "ads", "--rpm", "7")
     assert said("teams", "list")[0].splitlines()[1].split(maxsplit=3) == ["ads", "ads", "0", "rpm 7, $5 in total"]
     assert "rpm" in said("teams", "show", "ads")[0]
 
 
-def test_json_is_the_answer_as_it_came(plane: ServedControl, said: Any) -> None:
+def test_json_is_the_answer_as_it_came(plane: None, said: Any) -> None:
     made = json.loads(said("keys", "create", "--name", "x", "--json")[0])
     assert is_key(made["key"])
     assert [key["id"] for key in json.loads(said("keys", "list", "--json")[0])] == [made["id"]]
@@ -95,9 +90,7 @@ def test_json_is_the_answer_as_it_came(plane: ServedControl, said: Any) -> None:
         (["keys", "list", "--key", "wrong"], "Incorrect API key provided. (HTTP 401)"),
     ],
 )
-def test_what_goes_wrong_is_one_sentence_and_an_exit_code(
-    plane: ServedControl, said: Any, arguments: list[str], words: str
-) -> None:
+def test_what_goes_wrong_is_one_sentence_and_an_exit_code(plane: None, said: Any, arguments: list[str], words: str) -> None:
     out, err = said(*arguments, code=1)
     assert out == ""
     assert words in err

@@ -22,6 +22,7 @@ from pllm.core.routing import Catalogue
 from pllm.core.secret import Secret
 from pllm.edge.auth import Authenticator, Identities
 from pllm.edge.http import HttpRequest
+from pllm.live import App
 from pllm.state.fleet_reader import FleetReader
 from pllm.state.gate import Gates
 from pllm.state.key_reader import KeyReader
@@ -50,8 +51,9 @@ model_list: [{model_name: deployed, params: {model: gpt-4o, api_key: sk-literal-
 
 @dataclass
 class Control:
-    """`client` has the master key."""
+    """`client` has the master key; `app` is what it asks."""
 
+    app: App
     client: httpx2.AsyncClient
     service: KeyService
     lines: list[dict[str, Any]]
@@ -132,9 +134,10 @@ async def control(
         if table
         else None,
     )
-    inner = httpx2.ASGITransport(app=admin_app(services), raise_app_exceptions=False)
+    app = admin_app(services)
+    inner = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=inner, base_url="http://control") as client:
-        yield Control(client, service, lines)
+        yield Control(app, client, service, lines)
 
 
 async def _nothing() -> Any:

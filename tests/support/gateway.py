@@ -132,10 +132,7 @@ async def gateway(
     **options: Any,
 ) -> AsyncIterator[Harness]:
     """`options`: fields of Upstreams, RoutingPolicy and Pipeline."""
-    models: dict[str, tuple[Deployment, ...]] = {}
-    for one in deployments:
-        models[one.model_name] = (*models.get(one.model_name, ()), one)
-    catalogue = Catalogue(models, aliases or {}, disabled or {}, {route.slug: route for route in model_routes})
+    catalogue = Catalogue(by_model(deployments), aliases or {}, disabled or {}, {route.slug: route for route in model_routes})
     clock = RealClock()
     transport = AiohttpTransport(clock)
     naps: list[float] = []
@@ -158,8 +155,26 @@ async def gateway(
         settle=health.settle,
         tracing=tracing,
     )
-    app = Gateway(edge)
     committed = asyncio.Event()
+    inner = httpx2.ASGITransport(app=_watched(Gateway(edge), committed), raise_app_exceptions=False)
+    headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+    async with httpx2.AsyncClient(transport=inner, base_url="http://gateway", headers=headers) as client:
+        try:
+            yield Harness(edge, client, health, line, lines, naps, committed)
+        finally:
+            await transport.close()
+
+
+def by_model(deployments: Sequence[Deployment]) -> dict[str, tuple[Deployment, ...]]:
+    """As a catalogue has them."""
+    models: dict[str, tuple[Deployment, ...]] = {}
+    for one in deployments:
+        models[one.model_name] = (*models.get(one.model_name, ()), one)
+    return models
+
+
+def _watched(app: Gateway, committed: asyncio.Event) -> Callable[[Any, Any, Any], Awaitable[None]]:
+    """The same application; `committed` is set when something of an answer is out."""
 
     async def watched(scope: Any, receive: Any, send: Any) -> None:
         async def note(message: Any) -> None:
@@ -168,13 +183,7 @@ async def gateway(
 
         await app(scope, receive, note)
 
-    inner = httpx2.ASGITransport(app=watched, raise_app_exceptions=False)
-    headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
-    async with httpx2.AsyncClient(transport=inner, base_url="http://gateway", headers=headers) as client:
-        try:
-            yield Harness(edge, client, health, line, lines, naps, committed)
-        finally:
-            await transport.close()
+    return watched
 
 
 def _health(store: TransactionalStore, clock: Clock, policy: BreakerPolicy, emit: Callable[[dict[str, Any]], None]) -> Health:

@@ -5,7 +5,6 @@ upstream does. What clients saw is counted from statuses, headers and bodies alo
 """
 
 import json
-from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +15,7 @@ from typing import Any
 import httpx2
 from tests.support.faulty import Fault, FaultyStore
 from tests.support.gateway import providers
+from tests.support.traffic_seen import TOLD, Seen, note
 
 from pllm.attempt import Upstreams
 from pllm.core.breaker_policy import BreakerPolicy
@@ -56,9 +56,6 @@ from pllm.telemetry.limit_line import emit_limit_event
 
 PRICES = Prices(input=1_000_000, output=3_000_000, cache_read=500_000, version="test")
 """A micro-dollar for a prompt token, three for one of the answer."""
-
-_TOLD = 2
-"""Tokens of an answer that its provider had told when it broke."""
 
 
 def _deployment(name: str, model: str, priority: int = 0) -> Deployment:
@@ -157,7 +154,7 @@ class Upstream:
         chunk = {**head, "object": "chat.completion.chunk"}
         said = {**chunk, "choices": [{"index": 0, "delta": {"role": "assistant", "content": "hello"}, "finish_reason": None}]}
         if prompt == "cut":
-            return _Stream(self.clock, ({**said, "usage": usage | {"completion_tokens": _TOLD}},), cut=True)
+            return _Stream(self.clock, ({**said, "usage": usage | {"completion_tokens": TOLD}},), cut=True)
         last = {**chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
         return _Stream(self.clock, (said, last, {**chunk, "choices": [], "usage": usage}, b"[DONE]"), cut=False)
 
@@ -262,29 +259,6 @@ _KINDS = (
 
 
 @dataclass
-class Seen:
-    """What clients saw, by what a metric would call it. `accounts`: by caller, model, deployment and what a page of usage
-    would call it."""
-
-    numbers: Counter[str] = field(default_factory=Counter)
-    statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
-    models: Counter[tuple[str, str, int]] = field(default_factory=Counter)
-    accounts: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
-
-    @property
-    def callers(self) -> set[str]:
-        return {caller for caller, _, _, _ in self.accounts}
-
-    def used(self, *, caller: str = "", model: str = "", deployment: str | None = None) -> Counter[str]:
-        """Sums of `accounts` by what they are called. A deployment named "" is none at all."""
-        found: Counter[str] = Counter()
-        for (by, of, at, name), number in self.accounts.items():
-            if caller in ("", by) and model in ("", of) and deployment in (None, at):
-                found[name] += number
-        return found
-
-
-@dataclass
 class Traffic:
     store: MemoryStore
     clock: ManualClock
@@ -358,55 +332,4 @@ async def _one(environment: Environment, number: int, seen: Seen) -> None:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     path = ("/v1/limited", "/v1/spent")[number // len(_KINDS) % 2] if kind == "limited" else "/v1/chat/completions"
     answer = await environment.client.post(path, content=json.dumps(body), headers=headers)
-    _note(seen, kind, caller, model, answer)
-
-
-def _note(seen: Seen, kind: str, caller: str, model: str, answer: httpx2.Response) -> None:
-    numbers, status = seen.numbers, answer.status_code
-    numbers["Requests"] += 1
-    numbers["Errors"] += status != 200 or kind == "cut"
-    numbers["Faults"] += status >= 500 or kind == "cut"
-    numbers["StreamBroken"] += kind == "cut"
-    numbers["AuthFailed"] += status == 401
-    seen.statuses["unknown" if kind == "stranger" else "chat", status] += 1
-    if kind in ("unknown", "stranger"):
-        return
-    seen.models[model, answer.headers.get("x-pllm-provider", ""), status] += 1
-    counted = _spent_on(answer, kind)
-    for name, number in counted.items():
-        seen.accounts[caller, model, answer.headers.get("x-pllm-deployment", ""), name] += number
-    if kind == "limited":
-        numbers["BudgetExceeded" if answer.json()["error"]["code"] == "insufficient_quota" else "RateLimited"] += 1
-        return
-    more = max(int(answer.headers.get("x-pllm-attempts", "1")) - 1, 0)
-    numbers["Retries"] += more
-    numbers["Fallbacks"] += more if status == 200 else 0
-    numbers["PromptTokens"] += counted["prompt_tokens"]
-    numbers["CompletionTokens"] += counted["completion_tokens"]
-    numbers["CachedTokens"] += counted["cached_tokens"]
-    numbers["micro_usd"] += counted["cost_micro_usd"]
-
-
-def _spent_on(answer: httpx2.Response, kind: str) -> dict[str, int]:
-    """What one answer adds to its caller's usage, worked out from its own words."""
-    usage = _usage(answer) if answer.status_code == 200 else {}
-    prompt, completion = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
-    cached = usage.get("prompt_tokens_details", {}).get("cached_tokens", 0)
-    if kind == "cut":  # it told its prompt, and its answer so far; docs/usage.md says what is added
-        prompt, completion, cached = 13, _TOLD + 32, 4
-    return {
-        "requests": 1,
-        "errors": int(answer.status_code != 200 or kind == "cut"),
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "cached_tokens": cached,
-        "cost_micro_usd": -(-(2 * (prompt - cached) + cached + 6 * completion) // 2),
-    }
-
-
-def _usage(answer: httpx2.Response) -> dict[str, Any]:
-    if not answer.headers["content-type"].startswith("text/event-stream"):
-        found: dict[str, Any] = answer.json()["usage"]
-        return found
-    events = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: {")]
-    return next((usage for event in reversed(events) if (usage := json.loads(event).get("usage"))), {})
+    note(seen, kind, caller, model, answer)

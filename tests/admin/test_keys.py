@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 from tests.support.control import Control, control
+from tests.support.door import MASTER_KEY
 from tests.support.key_service import KeyService
 
 from pllm.core.keys import digest_of, is_key
 from pllm.state.memory import MemoryStore
-from pllm.state.store import Rejected, StateError
+from pllm.state.store import INVALID, Item, Rejected, StateError
 
 KEYS = "/api/admin/keys"
 FULL: dict[str, Any] = {
@@ -254,3 +255,27 @@ async def test_two_administrators_at_once_one_gets_a_409() -> None:
         assert "at version 2 now" in message
         looked = await plane.done("GET", f"{KEYS}/{made['id']}")
         assert (looked["status"], looked["rpm"], looked["version"]) == ("disabled", None, 2)
+
+
+class _Short(MemoryStore):
+    """Takes keys as long as DynamoDB does."""
+
+    async def get(self, pk: str, sk: str, *, consistent: bool = False) -> Item | None:
+        if len(sk) > 1024:
+            raise StateError(INVALID, sent=False)
+        return await super().get(pk, sk, consistent=consistent)
+
+
+@pytest.mark.parametrize("kind", ["keys", "teams"])
+async def test_an_id_that_is_too_long_for_the_table_is_unknown_and_not_asked_for(kind: str) -> None:
+    async with control(_Short()) as plane:
+        assert (await plane.asked("GET", f"/api/admin/{kind}/{'x' * 3_000}")).status_code == 404
+
+
+@pytest.mark.parametrize("metadata", [b'{"a": "\\ud800"}', b'{"\\udfff": "b"}'])
+async def test_half_a_character_is_refused_before_a_key_is_made_that_nobody_is_shown(plane: Control, metadata: bytes) -> None:
+    content = b'{"name": "ci", "metadata": ' + metadata + b"}"
+    headers = {"authorization": f"Bearer {MASTER_KEY}", "content-type": "application/json"}
+    response = await plane.client.request("POST", KEYS, content=content, headers=headers)
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "metadata")
+    assert (await plane.done("GET", KEYS))["data"] == []

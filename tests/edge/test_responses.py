@@ -68,6 +68,16 @@ async def test_a_stream_is_kept_once_it_is_whole() -> None:
         assert len(store.items) == kept
 
 
+@pytest.mark.parametrize("name", [{}, [], 7, None])
+async def test_a_reference_to_what_is_no_id_is_a_400(name: Any) -> None:
+    async with upstream() as up, gateway([deployment(up.base_url)], answers=StoredAnswers(MemoryStore())) as gw:
+        up.will_answer(ANSWER)
+        first = await sdk_of(gw).responses.create(model="m", input="x")
+        body = {"model": "m", "input": [{"type": "item_reference", "id": name}], "previous_response_id": first.id}
+        response = await gw.client.post("/v1/responses", json=body)
+        assert (response.status_code, response.json()["error"]["param"]) == (400, "input[2]")
+
+
 async def test_store_false_keeps_nothing() -> None:
     store = MemoryStore()
     async with upstream() as up, gateway([deployment(up.base_url)], answers=StoredAnswers(store)) as gw:

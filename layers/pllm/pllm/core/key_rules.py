@@ -44,11 +44,16 @@ def check_team(fields: TeamFields) -> None:
 
 def check_team_id(team_id: str, param: str = "id") -> None:
     """Raises a 400 for what cannot be a team's id. It is part of shared state's keys and of tokens' claims."""
-    if not _TEAM_ID.fullmatch(team_id):
+    if not is_team_id(team_id):
         raise invalid(
             f"'{param}' must be 1 to 64 letters, digits and characters of ._@:- with a letter or digit first.",
             param,
         )
+
+
+def is_team_id(text: str) -> bool:
+    """Whether a team could have this id. What could not need not be looked up."""
+    return _TEAM_ID.fullmatch(text) is not None
 
 
 def check_grace(grace_s: int) -> None:
@@ -106,5 +111,12 @@ def _is_zone(name: str) -> bool:
 def _labels(metadata: Mapping[str, str], tags: Sequence[str]) -> None:
     if len(metadata) > 32 or any(not 1 <= len(key) <= 64 or len(value) > 512 for key, value in metadata.items()):
         raise invalid("'metadata' may hold 32 pairs, of names up to 64 and values up to 512 characters.", "metadata")
+    if not all(_is_unicode(text) for pair in metadata.items() for text in pair):
+        raise invalid("'metadata' holds half of a surrogate pair, which is no character.", "metadata")
     if len(tags) > 32 or len(set(tags)) != len(tags) or any(not 1 <= len(t) <= 64 or not t.isprintable() for t in tags):
         raise invalid("'tags' may hold 32 different printable texts of 1 to 64 characters.", "tags")
+
+
+def _is_unicode(text: str) -> bool:
+    """JSON can say what UTF-8 cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)

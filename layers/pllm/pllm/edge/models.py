@@ -3,11 +3,11 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
-from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.jsontext import dumps
 from pllm.core.profile import ModelProfile, Prices
 from pllm.core.routing import Catalogue
 from pllm.edge.exchange import Exchange
+from pllm.edge.generation import permit
 from pllm.edge.http import path_parameter
 
 _NOT_PRICES = ("version", "long_context_over")
@@ -26,11 +26,11 @@ class Models:
         await exchange.answer_json(dumps({"object": "list", "data": [self._entry(name) for name in names]}))
 
     async def one(self, exchange: Exchange) -> None:
-        """OpenAI's model object; 404 for a name that does not exist, 403 for one that is not the caller's."""
+        """OpenAI's model object; 404 for a name that does not exist, 403 for one that is not the caller's, whether it
+        exists or not: what the list does not show is not to be guessed here."""
         name = path_parameter(exchange.path, "/v1/models/")
+        permit(exchange, name)
         self.catalogue.resolve(name)
-        if not exchange.principal.may_use(name):
-            raise GatewayError(ErrorKind.PERMISSION, f"This key may not use the model {name!r}.", param="model")
         await exchange.answer_json(dumps(self._entry(name)))
 
     def _entry(self, name: str) -> dict[str, Any]:

@@ -32,6 +32,10 @@ class GateSwitch(Protocol):
     async def restore(self, scope: str) -> None: ...
 
 
+# Ours have 20 characters. The table takes keys of 2048 bytes and no more.
+_LONGEST_ID = 64
+
+
 @dataclass(frozen=True, slots=True)
 class NewKey:
     """A record and the key itself, which is nowhere else and cannot be had again."""
@@ -75,7 +79,7 @@ class Keys:
         return NewKey(record, Secret(key))
 
     async def get(self, key_id: str) -> KeyRecord:
-        item = await self._store.get(KEY_LIST, key_id, consistent=True)
+        item = await self._store.get(KEY_LIST, key_id, consistent=True) if 0 < len(key_id) <= _LONGEST_ID else None
         if item is None:
             raise GatewayError(ErrorKind.NOT_FOUND, f"There is no key with the id {key_id!r}.")
         return read_key(item)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from pllm.core.clock import Clock
 from pllm.core.errors import ErrorKind, GatewayError
-from pllm.core.key_rules import check_team, check_team_id
+from pllm.core.key_rules import check_team, check_team_id, is_team_id
 from pllm.core.key_view import team_view
 from pllm.core.keys import Team, TeamFields
 from pllm.state.audit import Change
@@ -33,7 +33,7 @@ class Teams:
         return team
 
     async def get(self, team_id: str) -> Team:
-        item = await self._store.get(TEAM_LIST, team_id, consistent=True) if team_id else None
+        item = await self._store.get(TEAM_LIST, team_id, consistent=True) if is_team_id(team_id) else None
         if item is None:
             raise GatewayError(ErrorKind.NOT_FOUND, f"There is no team with the id {team_id!r}.")
         return read_team(item)

@@ -38,7 +38,8 @@ def with_history(body: JsonObject, stored_items: Sequence[Mapping[str, Any]]) ->
     previous = resolved.pop("previous_response_id", None)
     items: list[JsonObject] = [dict(item) for item in stored_items] if previous is not None else []
     for item in input_items(body):
-        referred = known.get(item.get("id", "")) if item_type(item) == "item_reference" else None
+        name = item.get("id") if item_type(item) == "item_reference" else None
+        referred = known.get(name) if isinstance(name, str) else None
         if referred is None:
             items.append(item)
         elif previous is None:

@@ -20,14 +20,14 @@ Ask = Callable[..., Answers]
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Ask:
-    """Asks the modules, with chats, roots and formats; the answers have the same names."""
+    """Asks the modules, with chats, roots, formats and limits; the answers have the same names."""
     require(shutil.which("node") is not None, "Node")
     folder = tmp_path_factory.mktemp("modules")
     (folder / "package.json").write_text('{"type": "module"}')
     for name, file in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(file.content)
-    return lambda **questions: _asked(folder, {"chats": [], "roots": [], "formats": [], **questions})
+    return lambda **questions: _asked(folder, {"chats": [], "roots": [], "formats": [], "limits": [], **questions})
 
 
 def _asked(folder: Path, questions: Mapping[str, Sequence[Any]]) -> Answers:
@@ -147,3 +147,12 @@ FORMATS = [
 
 def test_numbers_are_written_as_people_read_them(page: Ask) -> None:
     assert page(formats=[question for question, _ in FORMATS])["formats"] == [answer for _, answer in FORMATS]
+
+
+def test_a_limit_of_the_configuration_is_told_as_one_of_the_record_is(page: Ask) -> None:
+    record = {"rpm": 60, "tpm": None, "max_parallel": None, "budget": None}
+    free = {**record, "rpm": None}
+    budget = {"limit_usd": 5, "period": "month", "timezone": "UTC"}
+    held = {"requests": {"limit": 1000}, "tokens": None, "parallel": {"limit": 2}, "budget": budget}
+    said = page(limits=[[record, None], [free, None], [free, held]])["limits"]
+    assert said == [["60 requests/min"], [], ["1,000 requests/min", "2 at once", "$5.00 a month"]]

@@ -7,6 +7,7 @@ const folder = pathToFileURL(`${process.argv[2]}/`);
 const { ask } = await import(new URL("pages/chat/stream.js", folder));
 const { ApiError, apiRoot } = await import(new URL("api.js", folder));
 const format = await import(new URL("format.js", folder));
+const { limitsOf } = await import(new URL("pages/keys/limits.js", folder));
 const asked = JSON.parse(readFileSync(0, "utf8"));
 
 /** The bytes in pieces of a size; at the end the stream closes, or throws. */
@@ -49,4 +50,5 @@ console.log(JSON.stringify({
   chats: await Promise.all(asked.chats.map(chat)),
   roots: asked.roots.map((path) => apiRoot(path)),
   formats: asked.formats.map(([name, ...values]) => format[name](...values)),
+  limits: asked.limits.map(([record, scope]) => limitsOf(record, scope)),
 }));

@@ -63,6 +63,13 @@ export function limitWords(record) {
   return found;
 }
 
+/** What limits a record, in words: what holds of it, the configuration's limits with its own, where its scope of /api/admin/budgets is known. */
+export function limitsOf(record, scope) {
+  if (!scope) return limitWords(record);
+  const budget = scope.budget && { ...scope.budget, amount_usd: scope.budget.limit_usd };
+  return limitWords({ rpm: scope.requests?.limit ?? null, tpm: scope.tokens?.limit ?? null, max_parallel: scope.parallel?.limit ?? null, budget });
+}
+
 /** What the given values change about a record: nothing that stays as it is is sent. */
 export function changes(record, values) {
   const differs = ([name, value]) => JSON.stringify(value) !== JSON.stringify(record[name] ?? null);

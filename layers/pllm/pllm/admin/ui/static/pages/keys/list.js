@@ -6,7 +6,7 @@ import { ago, plural } from "../../format.js";
 import { budgetMeter } from "../../meters.js";
 import { keyDetails } from "./details.js";
 import { createKey } from "./editor.js";
-import { limitWords } from "./limits.js";
+import { limitsOf } from "./limits.js";
 import { loaded, quotas } from "./load.js";
 import { showSecret } from "./secret.js";
 
@@ -67,7 +67,7 @@ function keyTable(keys, { limits }, open) {
     { label: "Name", header: true, cell: (key) => keyName(key, open) },
     { label: "Status", cell: (key) => badge(key.status, STATUS_TONES[key.status]) },
     { label: "Team", cell: (key) => key.team ?? h("span", { class: "muted" }, "none") },
-    { label: "Limits", cell: (key) => limitList(key) },
+    { label: "Limits", cell: (key) => limitList(key, limits.get(key.id)) },
     { label: "Budget used", class: "cell-wide", cell: (key) => budgetOf(limits.get(key.id)) },
     { label: "Expires", cell: (key) => (key.expires_at ? ago(key.expires_at) : h("span", { class: "muted" }, "never")) },
   ];
@@ -80,8 +80,8 @@ function keyName(key, open) {
   return h("div", { class: "names" }, h("button", { type: "button", class: "link", onclick: () => open(key) }, key.name), role, h("code", { class: "muted small" }, key.id));
 }
 
-function limitList(key) {
-  const words = limitWords({ ...key, budget: null });
+function limitList(key, scope) {
+  const words = limitsOf({ ...key, budget: null }, scope && { ...scope, budget: null });
   return words.length > 0 ? h("ul", { class: "small nowrap" }, words.map((one) => h("li", null, one))) : h("span", { class: "muted" }, "none");
 }
 

@@ -4,7 +4,7 @@ import { button, card, confirm, dialog, empty, field, table, toast } from "../..
 import { h, replace } from "../../dom.js";
 import { number } from "../../format.js";
 import { quotaMeters } from "../../meters.js";
-import { changes, limitFields, limitWords, parted, telling } from "./limits.js";
+import { changes, limitFields, limitsOf, parted, telling } from "./limits.js";
 import { loaded, quotas } from "./load.js";
 
 export function teamsTab(panel, context) {
@@ -22,7 +22,7 @@ function draw(panel, context, teams, limits) {
     { label: "Team", header: true, cell: (team) => h("div", { class: "names" }, h("strong", null, team.name), h("code", { class: "muted small" }, team.id)) },
     { label: "Keys", align: "end", cell: (team) => number(team.keys) },
     { label: "Models", cell: (team) => team.models.join(", ") },
-    { label: "Limits", cell: (team) => limitWords(team).join(", ") || h("span", { class: "muted" }, "none") },
+    { label: "Limits", cell: (team) => limitsOf(team, limits.get(team.id)).join(", ") || h("span", { class: "muted" }, "none") },
     { label: "Used", class: "cell-wide", cell: (team) => used(limits.get(team.id)) },
   ];
   if (admin) columns.push({ label: "Actions", hideLabel: true, align: "end", cell: (team) => rowActions(context, team, done) });

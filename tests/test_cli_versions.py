@@ -110,4 +110,4 @@ def test_a_refusal_is_said_and_is_the_exit_code(
 
     monkeypatch.setattr(Client, "ask", refuse)
     assert main(["config", "publish", file, "--expect", "0"]) == 1
-    assert capsys.readouterr().err == "error: config.yaml:1:1: error: unknown key (HTTP 400)\n"
+    assert capsys.readouterr().err == "pllm: config.yaml:1:1: error: unknown key (HTTP 400)\n"

@@ -1,45 +1,31 @@
 """`pllm config publish | versions | rollback | diff`: the configuration of a running gateway, through its control plane."""
 
 import argparse
-import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pllm.cli_client import Client, CommandError, add_connection, connect
-
-Run = Callable[[Client, argparse.Namespace], None]
-
-OK, REFUSED = 0, 1
+from pllm.cli_client import Client, CommandError
+from pllm.cli_control import command, print_json
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the commands to those of `config`; each sets `run`, a function of the parsed arguments that returns the exit code."""
-    publish = _command(
+    publish = command(
         commands, "publish", "use a configuration from now on, in every environment within five seconds", _publish
     )
     _add_file(publish)
     publish.add_argument("--note", default="", help="why, for whoever looks later")
     _add_expect(publish)
-    _command(commands, "versions", "list the versions that were published, the newest first", _versions)
-    back = _command(
+    command(commands, "versions", "list the versions that were published, the newest first", _versions)
+    back = command(
         commands, "rollback", "use an earlier version again; 0 is the one the functions were deployed with", _rollback
     )
     back.add_argument("version", metavar="N", type=int)
     _add_expect(back)
-    differ = _command(commands, "diff", "print what publishing a configuration would change", _diff)
+    differ = command(commands, "diff", "print what publishing a configuration would change", _diff)
     _add_file(differ)
     differ.add_argument("--against", metavar="N", type=int, help="another version than the one in use")
-
-
-def _command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, about: str, run: Run
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=about, description=about)
-    add_connection(parser)
-    parser.set_defaults(run=lambda arguments: _run(run, arguments))
-    return parser
 
 
 def _add_file(parser: argparse.ArgumentParser) -> None:
@@ -48,15 +34,6 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
 
 def _add_expect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--expect", metavar="N", type=int, help="change nothing unless this version is in use")
-
-
-def _run(run: Run, arguments: argparse.Namespace) -> int:
-    try:
-        run(connect(arguments), arguments)
-    except CommandError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return REFUSED
-    return OK
 
 
 def _publish(client: Client, arguments: argparse.Namespace) -> None:
@@ -107,4 +84,4 @@ def _text(name: str) -> str:
 
 
 def _print(arguments: argparse.Namespace, answer: Any, words: str) -> None:
-    sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False) + "\n" if arguments.json else words)
+    print_json(answer) if arguments.json else sys.stdout.write(words)

@@ -268,6 +268,16 @@ def test_a_lost_probe_with_nothing_else_is_a_503_that_says_come_back_soon() -> N
     assert (one.outcome().status, one.outcome().retry_after_s) == (503, 1)
 
 
+def test_where_all_are_full_the_client_is_told_when_the_first_has_room_again() -> None:
+    one = plan(catalogue(deployments("a/1", "a/2", "a/3")), "a", health={"a/3": OPEN})
+    for wait_s in (None, 20.0):
+        step = one.next()
+        assert step is not None
+        one.full(step, GatewayError(ErrorKind.RATE_LIMITED, "full", retry_after_s=wait_s))
+    assert one.next() is None
+    assert (one.outcome().status, one.outcome().retry_after_s) == (429, 20.0)
+
+
 def test_one_that_has_opened_meanwhile_is_not_tried_again() -> None:
     health = {"a/1": DeploymentHealth()}
     one = plan(catalogue(deployments("a/1")), "a", RoutingPolicy(Strategy.PRIORITY, retries=5), health=health)

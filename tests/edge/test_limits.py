@@ -115,6 +115,19 @@ async def test_a_list_of_numbers_is_one_prompt() -> None:
             assert len(up.requests) == 1
 
 
+async def test_a_deployment_that_is_full_sends_the_client_away_until_its_minute_is_over() -> None:
+    limited = Limited()
+    async with upstream() as up, gateway([deployment(up.base_url, rpm=1)], admissions=limited.admissions) as gw:
+        up.will_answer(ANSWER)
+        assert (await gw.chat()).status_code == 200
+        refused = await gw.chat()
+        assert refused.status_code == 429
+        assert 1 <= int(refused.headers["retry-after"]) <= 60
+        assert refused.json()["error"]["code"] == "rate_limit_exceeded"
+        assert "deployment 'm/1' reached: requests per minute: limit 1, remaining 0" in refused.json()["error"]["message"]
+        assert len(up.requests) == 1
+
+
 async def test_money_is_charged_to_the_micro_dollar() -> None:
     limited = Limited(budget=Budget(amount=1_000_000))
     async with upstream() as up, gateway([deployment(up.base_url, profile=PRICED)], admissions=limited.admissions) as gw:

@@ -71,10 +71,11 @@ class Admission:
         """Whether the table was not asked for some limit. Stays so when all is given back."""
         return self._degraded
 
-    async def enter(self, deployment: Deployment) -> bool:
-        """Whether this deployment has room. The first time the caller's own limits are asked too, and raise what refused."""
+    async def enter(self, deployment: Deployment) -> GatewayError | None:
+        """None where this deployment has room, else what to tell the client if no other has. The first time the caller's own
+        limits are asked too, and raise what refused."""
         if self._gates is None:
-            return True
+            return None
         limits = limits_of_deployment(deployment)
         if self._opened:
             return self._kept(await self._gates.admit([limits], self._need))
@@ -84,7 +85,7 @@ class Admission:
             raise _refused(caller)
         self._caller = caller
         self._degraded |= caller.degraded
-        return place is None or self._kept(place)
+        return None if place is None else self._kept(place)
 
     async def close(self, record: RequestRecord, failure: BaseException | None = None) -> None:
         """Settles with what the record says was used, or, after a `failure` without any answer, with what that may have cost.
@@ -100,11 +101,12 @@ class Admission:
             spent = self._spent(record, failure)
             await asyncio.gather(*(self._gates.settle(ticket, spent) for ticket in tickets))
 
-    def _kept(self, place: Ticket | Denial) -> bool:
-        if isinstance(place, Ticket):
-            self._places.append(place)
-            self._degraded |= place.degraded
-        return isinstance(place, Ticket)
+    def _kept(self, place: Ticket | Denial) -> GatewayError | None:
+        if isinstance(place, Denial):
+            return _refused(place)
+        self._places.append(place)
+        self._degraded |= place.degraded
+        return None
 
     def _spent(self, record: RequestRecord, failure: BaseException | None) -> Spent:
         """What the provider said. Where it may have worked without saying what it used (the answer broke, or never came), what

@@ -71,8 +71,8 @@ class Pipeline:
         while (step := plan.next(self.upstreams.remaining_s(call))) is not None:
             if step.wait_s:
                 await self.sleep(step.wait_s)
-            if not await self._admitted(admission, step, call.record):
-                plan.lost(step)
+            if (refusal := await self._refused(admission, step, call.record)) is not None:
+                plan.full(step, refusal)
                 continue
             probe = await self._probe(step, call)
             if step.probe and probe is None:
@@ -90,7 +90,7 @@ class Pipeline:
         media = self.media
         return None if media is None else lambda wanted: media.fetch(wanted, self.upstreams.remaining_s(call))
 
-    async def _admitted(self, admission: Admission, step: Step, record: RequestRecord) -> bool:
+    async def _refused(self, admission: Admission, step: Step, record: RequestRecord) -> GatewayError | None:
         began_s = self.upstreams.clock.monotonic_s()
         try:
             return await admission.enter(step.deployment)
@@ -184,13 +184,14 @@ async def _beside(plan: Plan, admission: Admission) -> Step | None:
     if step is None:
         return None
     try:
-        entered = await admission.enter(step.deployment)
+        refusal = await admission.enter(step.deployment)
     except asyncio.CancelledError:
         plan.spared(step)
         raise
-    if not entered:
-        plan.lost(step)
-    return step if entered else None
+    if refusal is not None:
+        plan.full(step, refusal)
+        return None
+    return step
 
 
 def _settling(reply: Reply, admission: Admission, record: RequestRecord) -> Reply:

@@ -9,6 +9,7 @@ what the caller did wrong nowhere.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from random import Random
 
 from pllm.core.breaker import FORCED, Admission
@@ -117,6 +118,7 @@ class Plan:
         self._failure: GatewayError | None = None
         self._refusal: GatewayError | None = None
         self._blocked: list[tuple[int, str]] = []
+        self._full: list[GatewayError] = []
         self._over = False
         try:
             catalogue.resolve(name)
@@ -168,15 +170,18 @@ class Plan:
 
     def lost(self, step: Step) -> None:
         """Another environment has the probe: it is as if the deployment were open, and the step cost nothing."""
-        self._attempts -= 1
-        del self._stage.tries[step.deployment.id], self._stage.tried[step.deployment.id]
+        self._untake(step)
         self._blocked.append((_PROBED_ELSEWHERE_MS, ""))
+
+    def full(self, step: Step, refusal: GatewayError) -> None:
+        """The deployment's own limits have no room, as `refusal` says: the step cost nothing."""
+        self._untake(step)
+        self._full.append(refusal)
 
     def spared(self, step: Step) -> None:
         """A try beside another that was not made: it may be made yet, and is the next one then."""
-        self._attempts -= 1
         self._tried.discard(step.deployment.id)
-        del self._stage.tries[step.deployment.id], self._stage.tried[step.deployment.id]
+        self._untake(step)
         self._stage.first.insert(0, step)
 
     def failed(self, step: Step, error: GatewayError) -> None:
@@ -193,6 +198,8 @@ class Plan:
         """Why there was no answer."""
         if self._failure is not None:
             return self._failure
+        if self._full:  # these are well: the first that has room again would answer
+            return min(self._full, key=lambda refusal: inf if refusal.retry_after_s is None else refusal.retry_after_s)
         if self._blocked:
             return _all_left_alone(self._asked, self._blocked)
         return self._refusal or GatewayError(ErrorKind.UNAVAILABLE, f"No deployment of {self._asked!r} is usable.")
@@ -202,6 +209,10 @@ class Plan:
         self._tried.add(step.deployment.id)
         self._stage.tries[step.deployment.id] += 1
         self._stage.tried[step.deployment.id] = step.deployment
+
+    def _untake(self, step: Step) -> None:
+        self._attempts -= 1
+        del self._stage.tries[step.deployment.id], self._stage.tried[step.deployment.id]
 
     def _again(self, longest_wait_s: float) -> Step | None:
         """A deployment of this stage once more, after the pause that it asked for and some more at random."""

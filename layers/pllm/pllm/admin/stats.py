@@ -6,12 +6,12 @@ the table was made, the others of the last fifteen minutes, and both up to ten s
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from fastapi import APIRouter
 
 from pllm.admin.services import FleetNow, Serving
 from pllm.core.breaker import Circuit
+from pllm.core.clock import rfc3339
 from pllm.core.config.schema import Strategy
 from pllm.core.counters import Tally
 from pllm.core.deployment import Deployment
@@ -132,7 +132,7 @@ def stats(fleet: Fleet, catalogue: Catalogue, strategy: Strategy) -> Stats:
         active_users=fleet.active_users,
         should_shed_load=2 * sum(not fleet.usable(one.id) for one in instances) > len(instances),
         active_models=sum(any(_asked(windows[one.id]) for one in group) for group in catalogue.models.values()),
-        generated_at=_rfc3339(fleet.now_s),
+        generated_at=rfc3339(fleet.now_s),
     )
 
 
@@ -152,9 +152,9 @@ def _health(fleet: Fleet, one: Deployment, window: Sums, failure: Failure | None
         is_healthy=breaker.state is Circuit.CLOSED and fleet.usable(one.id),
         state=breaker.state.value,
         failure_count=window.failed,
-        last_error=None if failure is None else LastError(failure.kind, _rfc3339(failure.at_ms / 1000), failure.times),
-        last_success=None if success_ms is None else _rfc3339(success_ms / 1000),
-        open_until=_rfc3339(until_ms / 1000) if opens_in_ms else None,
+        last_error=None if failure is None else LastError(failure.kind, rfc3339(failure.at_ms / 1000), failure.times),
+        last_success=None if success_ms is None else rfc3339(success_ms / 1000),
+        open_until=rfc3339(until_ms / 1000) if opens_in_ms else None,
     )
 
 
@@ -171,7 +171,7 @@ def _metrics(fleet: Fleet, one: Deployment, window: Sums, total: Tally) -> Insta
         requests_this_minute=_asked(this),
         tokens_this_minute=this.tokens,
         error_rate=_error_rate(window),
-        window_start=_rfc3339(fleet.window_start_s),
+        window_start=rfc3339(fleet.window_start_s),
     )
 
 
@@ -215,7 +215,3 @@ def _tokens(tally: Tally) -> int:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 1)
-
-
-def _rfc3339(time_s: float) -> str:
-    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

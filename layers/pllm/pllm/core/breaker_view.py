@@ -1,8 +1,8 @@
 """Breakers as JSON: what administrators see and what audit rows keep."""
 
 from pllm.core.breaker import UNTIL_RELEASED_MS, Admission, Breaker, Circuit
+from pllm.core.clock import rfc3339
 from pllm.core.jsontext import JsonObject
-from pllm.core.key_view import timestamp
 
 _ADMITS = {Admission.ALL: "all", Admission.PROBE: "probe", Admission.NONE: "none"}
 
@@ -17,7 +17,7 @@ def breaker_view(breaker: Breaker, now_ms: int) -> JsonObject:
         "forced": forced,
         "why": breaker.why or None,
         "reason": breaker.note if forced and breaker.note else None,
-        "since": timestamp(breaker.since_ms / 1000) if breaker.since_ms else None,
+        "since": rfc3339(breaker.since_ms / 1000) if breaker.since_ms else None,
         "until": _until(breaker, now_ms),
         "generation": breaker.generation,
     }
@@ -28,4 +28,4 @@ def _until(breaker: Breaker, now_ms: int) -> str | None:
         until_ms = breaker.forced_until_ms
     else:
         until_ms = breaker.probe_until_ms if breaker.state is Circuit.HALF_OPEN else breaker.until_ms
-    return timestamp(until_ms / 1000) if now_ms < until_ms < UNTIL_RELEASED_MS else None
+    return rfc3339(until_ms / 1000) if now_ms < until_ms < UNTIL_RELEASED_MS else None

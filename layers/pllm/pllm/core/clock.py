@@ -1,6 +1,7 @@
-"""Time as a value that is handed in, so that tests own it."""
+"""Time as a value that is handed in, so that tests own it, and as it is told."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol
 
 
@@ -30,3 +31,8 @@ class ManualClock:
 
     def advance(self, seconds: float) -> None:
         self.now_s += seconds
+
+
+def rfc3339(time_s: float) -> str:
+    """A moment (seconds since the epoch) in UTC, to the whole second that it is in."""
+    return datetime.fromtimestamp(int(time_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

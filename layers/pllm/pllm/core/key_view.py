@@ -1,7 +1,6 @@
 """Keys and teams as JSON: what administrators see and what audit rows keep. No secret and no hash is in it."""
 
-from datetime import UTC, datetime
-
+from pllm.core.clock import rfc3339
 from pllm.core.jsontext import JsonObject
 from pllm.core.keys import Allowance, KeyRecord, Team
 
@@ -18,13 +17,13 @@ def key_view(record: KeyRecord, now_s: float) -> JsonObject:
         "models": list(fields.models),
         "scopes": list(fields.scopes),
         **_allowance(fields.allowance),
-        "expires_at": timestamp(fields.expires_s),
+        "expires_at": _moment(fields.expires_s),
         "metadata": dict(fields.metadata),
         "tags": list(fields.tags),
-        "created_at": timestamp(record.created_s),
+        "created_at": rfc3339(record.created_s),
         "created_by": record.created_by,
         "version": record.version,
-        "previous_valid_until": timestamp(previous.until_s) if previous is not None and now_s < previous.until_s else None,
+        "previous_valid_until": rfc3339(previous.until_s) if previous is not None and now_s < previous.until_s else None,
     }
 
 
@@ -39,15 +38,14 @@ def team_view(team: Team) -> JsonObject:
         "metadata": dict(fields.metadata),
         "tags": list(fields.tags),
         "keys": team.keys,
-        "created_at": timestamp(team.created_s),
+        "created_at": rfc3339(team.created_s),
         "created_by": team.created_by,
         "version": team.version,
     }
 
 
-def timestamp(seconds: float | None) -> str | None:
-    """RFC 3339 in UTC, whole seconds."""
-    return None if seconds is None else datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _moment(time_s: float | None) -> str | None:
+    return None if time_s is None else rfc3339(time_s)
 
 
 def _allowance(allowance: Allowance) -> JsonObject:

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
+from pllm.core.clock import rfc3339
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.limit_image import GateImage, spare
 from pllm.core.limits import WINDOW_S, GateLimits, LimitKind, Reservation, period_end_s
@@ -76,7 +76,7 @@ class Denial:
 
     def _budget_message(self, whose: str) -> str:
         period = "in total" if self.period == "total" else f"per {self.period}"
-        start = f" It starts anew at {_rfc3339(self.resets_at_s)}." if self.resets_at_s is not None else ""
+        start = f" It starts anew at {rfc3339(self.resets_at_s)}." if self.resets_at_s is not None else ""
         return (
             f"Budget of {whose} exceeded: ${_usd(self.limit)} {period}, ${_usd(self.remaining)} left, "
             f"this request may cost up to ${_usd(self.needed)}.{start}"
@@ -179,7 +179,3 @@ def describe(scope: str) -> str:
 def _usd(micro_usd: int) -> str:
     whole, rest = divmod(micro_usd, 1_000_000)
     return f"{whole}.{rest:06d}".rstrip("0") if rest % 10_000 else f"{whole}.{rest // 10_000:02d}"
-
-
-def _rfc3339(at_s: int) -> str:
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -103,11 +103,6 @@ def _label(period: Period, start_s: int) -> str:
     return _utc(start_s).strftime(_LABEL[period])
 
 
-def utc(time_s: int) -> str:
-    """RFC 3339, as it is told."""
-    return _utc(time_s).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _utc(time_s: int) -> datetime:
     return datetime.fromtimestamp(time_s, UTC)
 

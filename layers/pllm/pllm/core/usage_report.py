@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from pllm.core.clock import rfc3339
 from pllm.core.errors import invalid
-from pllm.core.usage_keys import KEPT_S, LENGTH_S, PERIODS, Period, ceil_s, floor_s, utc
+from pllm.core.usage_keys import KEPT_S, LENGTH_S, PERIODS, Period, ceil_s, floor_s
 from pllm.core.usage_rows import Account, Amounts
 
 GROUPS = ("key", "team", "model", "deployment", "prices")
@@ -174,8 +175,8 @@ def page_object(page: Page) -> dict[str, Any]:
     return {
         "object": "list",
         "period": query.period,
-        "from": utc(query.from_s),
-        "to": utc(query.to_s),
+        "from": rfc3339(query.from_s),
+        "to": rfc3339(query.to_s),
         "group_by": list(query.group_by),
         "only": dict(query.only),
         "data": [_told(query, line) for line in page.lines],
@@ -203,7 +204,7 @@ def _told(query: UsageQuery, line: Line) -> dict[str, Any]:
     amounts = line.amounts
     average_ms = round(amounts.latency_ms / amounts.requests, 1) if amounts.requests else 0
     return {
-        "start": utc(line.start_s),
+        "start": rfc3339(line.start_s),
         **dict(zip(query.group_by, line.group, strict=True)),
         "requests": amounts.requests,
         "errors": amounts.errors,

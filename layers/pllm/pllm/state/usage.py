@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from pllm.core.clock import Clock
+from pllm.core.clock import Clock, rfc3339
 from pllm.core.record import RequestRecord
-from pllm.core.usage_keys import KEPT_S, floor_s, row_key, shard_of, utc
+from pllm.core.usage_keys import KEPT_S, floor_s, row_key, shard_of
 from pllm.core.usage_rows import Account, Amounts, account_of, amounts_of, attributes, total
 from pllm.state.store import Absent, AnyOf, Compare, StateError, Store, Update
 
@@ -136,7 +136,7 @@ class Ledger:
         batches = [self._sent.pop(key).amounts for key in keys if key in self._sent]
         batches += [self._pending.pop(key) for key in keys if key in self._pending]
         lost = {name: number for name, number in asdict(total(batches)).items() if number}
-        since, until = (utc(time_s) for time_s in (keys[0][0], keys[-1][0]))
+        since, until = (rfc3339(time_s) for time_s in (keys[0][0], keys[-1][0]))
         message = {"level": "ERROR", "message": "usage dropped", "why": why, "rows": len(keys), "since": since, "until": until}
         self._tell(message | lost)
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from pllm.core.clock import Clock
-from pllm.core.usage_keys import KEPT_S, LENGTH_S, Period, floor_s, spans, utc
+from pllm.core.clock import Clock, rfc3339
+from pllm.core.usage_keys import KEPT_S, LENGTH_S, Period, floor_s, spans
 from pllm.core.usage_rows import Account, Amounts
 from pllm.state.store import StateError, Store
 from pllm.state.usage import Tell
@@ -71,7 +71,7 @@ class RollUp:
                 days += 1
             await self._patiently(partial(move_mark, self._store, hour_s + _HOUR_S))
         made = Made(max(end_s - start_s, 0) // _HOUR_S, days, rows)
-        said = {"from": utc(start_s), "to": utc(end_s), "hours": made.hours, "days": days, "rows": rows}
+        said = {"from": rfc3339(start_s), "to": rfc3339(end_s), "hours": made.hours, "days": days, "rows": rows}
         self._tell({"level": "INFO", "message": "usage rolled up", **said})
         return made
 
@@ -81,8 +81,8 @@ class RollUp:
             {
                 "level": "ERROR",
                 "message": "usage expired before it was rolled up",
-                "from": utc(mark_s),
-                "to": utc(oldest_s),
+                "from": rfc3339(mark_s),
+                "to": rfc3339(oldest_s),
             }
         )
         kept_s = KEPT_S["hour"] or 0

@@ -7,7 +7,7 @@ from pllm.core.clock import ManualClock, rfc3339
 
 @pytest.mark.parametrize(
     ("time_s", "text"),
-    [(0, "1970-01-01T00:00:00Z"), (1_800_000_000.999_999_9, "2027-01-15T08:00:00Z"), (253_402_300_799, "9999-12-31T23:59:59Z")],
+    [(0, "1970-01-01T00:00:00Z"), (1_800_000_000.999, "2027-01-15T08:00:00Z"), (253_402_300_799, "9999-12-31T23:59:59Z")],
 )
 def test_a_moment_is_told_in_utc_to_the_second_that_it_is_in(time_s: float, text: str) -> None:
     assert rfc3339(time_s) == text

@@ -9,8 +9,9 @@ from pllm.core import breaker_moves as moves
 from pllm.core.breaker import Breaker, Circuit, moved
 from pllm.core.breaker_policy import BreakerPolicy
 from pllm.core.errors import ErrorKind, GatewayError
+from pllm.core.evidence import Evidence
 from pllm.core.health import DeploymentHealth
-from pllm.core.probing import Due, Evidence, Reason, due, failure_of
+from pllm.core.probing import Due, Reason, due, failure_of
 
 NOW = 1_800_000_000_000
 POLICY = BreakerPolicy()

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from tests.support.gateway import deployment
 
-from pllm.core.probing import Due, Evidence, Reason
+from pllm.core.evidence import Evidence
+from pllm.core.probing import Due, Reason
 from pllm.telemetry.emf import UNITS
 from pllm.telemetry.probe_line import emit_probe, emit_run
 

@@ -20,8 +20,9 @@ from pllm.core.config.schema import HealthProbes
 from pllm.core.counters import UNCLEAR, probed
 from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
+from pllm.core.evidence import Evidence
 from pllm.core.jsontext import JsonObject
-from pllm.core.probing import Due, Evidence, Reason, due, failure_of
+from pllm.core.probing import Due, Reason, due, failure_of
 from pllm.core.record import RequestRecord
 from pllm.core.routing import Catalogue
 from pllm.providers.base import LISTING, Checkup, HttpRequest, ProviderRow, Timeouts

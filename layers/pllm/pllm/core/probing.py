@@ -7,27 +7,14 @@ an open breaker is only closed by an answer that disproves the failure it was op
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum, auto
+from enum import StrEnum
 
 from pllm.core.breaker import Admission
 from pllm.core.breaker_policy import Impact, impact_of
 from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
+from pllm.core.evidence import Evidence
 from pllm.core.health import UNKNOWN, HealthView
-
-
-class Evidence(IntEnum):
-    """What a call tells, each what the one before does. REACHABLE: whether something is there, by TLS where that is used.
-    CREDENTIAL: whether it takes ours. MODEL: whether the model answers."""
-
-    REACHABLE = auto()
-    CREDENTIAL = auto()
-    MODEL = auto()
-
-    def disproves(self, why: str) -> bool:
-        """Whether a good answer shows that the failure a breaker was opened for is over. A list of models says nothing of a
-        model that failed or was slow, nor of a key that has no credit left or may not use this model."""
-        return self is Evidence.MODEL or why == ErrorKind.UPSTREAM_UNREACHABLE.value
 
 
 class Reason(StrEnum):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pllm.core.deployment import Deployment
-from pllm.core.probing import Evidence
+from pllm.core.evidence import Evidence
 from pllm.wire.lane import Quirks, WireRequest
 from pllm.wire.neutral import UpstreamDialect
 

@@ -1,6 +1,7 @@
 """The lines that tell of health probes: a log line for each deployment that was asked, one line of metrics for the run."""
 
-from pllm.core.probing import Due, Evidence
+from pllm.core.evidence import Evidence
+from pllm.core.probing import Due
 from pllm.telemetry.emf import event_line
 from pllm.telemetry.log import Emit
 

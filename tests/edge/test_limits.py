@@ -105,6 +105,28 @@ async def test_no_field_makes_a_request_look_smaller_than_it_may_become(path: st
         assert up.requests == []
 
 
+@pytest.mark.parametrize(
+    ("asked", "most"),
+    [
+        ({"reasoning_effort": "high"}, 69_000),
+        ({"reasoning_effort": "high", "max_tokens": 1_500}, 2_500),
+        ({}, 3_000),
+    ],
+    ids=["room to think", "room beside a cap", "the deployment's default"],
+)
+async def test_what_the_gateway_adds_to_an_answer_is_set_aside_too(asked: dict[str, Any], most: int) -> None:
+    thinking = ModelProfile(thinking="budget", default_max_tokens=4_096, max_output_tokens=128_000, known=True)
+    limited = Limited(Limit(tpm=most - 10))
+    async with upstream() as up:
+        one = deployment(
+            up.base_url, profile=thinking, dialects=("messages",), defaults={"max_tokens": 3_000} if not asked else {}
+        )
+        async with gateway([one], admissions=limited.admissions) as gw:
+            refused = await gw.chat(**asked)
+            assert refused.status_code == 429
+            assert up.requests == []
+
+
 async def test_a_list_of_numbers_is_one_prompt() -> None:
     limited = Limited(Limit(tpm=4_000))
     async with upstream() as up:

@@ -6,10 +6,11 @@ spend more than they may.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from pllm.call import Call
 from pllm.core.deployment import Deployment
-from pllm.core.limit_estimate import InputSize, Most, measure, most_tokens
+from pllm.core.limit_estimate import FALLBACK_MAX_TOKENS, InputSize, Most, measure, most_tokens
 from pllm.core.record import RequestRecord
 from pllm.relay import note_usage
 from pllm.wire.neutral import Usage
@@ -25,6 +26,10 @@ _CAPS: Mapping[str, tuple[str, ...]] = {
     "messages": ("max_tokens",),
     "responses": ("max_output_tokens",),
 }
+_EFFORTS = ("reasoning_effort", "reasoning", "thinking")
+# The least and the most that an effort becomes, where a model takes a budget of tokens.
+_SMALLEST_BUDGET = 1024
+_LARGEST_BUDGET = 65_536
 _CHOICES: Mapping[str, tuple[str, ...]] = {"chat": ("n",), "completions": ("n", "best_of")}
 
 
@@ -35,21 +40,30 @@ def size_of(call: Call) -> InputSize:
 
 def most_of(call: Call, size: InputSize, deployment: Deployment) -> Most:
     """The most tokens that `deployment` may use for a call of this size."""
-    caps = _CAPS[call.dialect] if call.native is None else ()
     profile = deployment.profile
     return most_tokens(
         size,
-        max_tokens=_largest(call, caps),
+        max_tokens=_cap(call, deployment) if call.native is None else None,
         default_max_tokens=profile.default_max_tokens,
         max_input_tokens=profile.max_input_tokens,
         max_output_tokens=profile.max_output_tokens,
-        choices=(_largest(call, _CHOICES.get(call.dialect, ())) or 1) * _prompts(call),
+        choices=(_largest(call.body, _CHOICES.get(call.dialect, ())) or 1) * _prompts(call),
     )
 
 
-def _largest(call: Call, names: tuple[str, ...]) -> int | None:
+def _cap(call: Call, deployment: Deployment) -> int | None:
+    """What the client wants at most, else the deployment's own default; with room for a thinking budget where one is made of
+    an effort: translations add it on top, so that something is left to answer with."""
+    cap = _largest(call.body, _CAPS[call.dialect]) or _largest(deployment.defaults, _CAPS["chat"])
+    thinks = any(fields.get(name) is not None for fields in (call.body, deployment.defaults) for name in _EFFORTS)
+    if deployment.profile.thinking != "budget" or not thinks:
+        return cap
+    return cap + _SMALLEST_BUDGET if cap else (deployment.profile.default_max_tokens or FALLBACK_MAX_TOKENS) + _LARGEST_BUDGET
+
+
+def _largest(fields: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
     """Of the fields, None where none of them is a number that can bound anything: some servers take -1 for "without end"."""
-    values = (call.body.get(name) for name in names)
+    values = (fields.get(name) for name in names)
     return max((one for one in values if isinstance(one, int) and not isinstance(one, bool) and one > 0), default=None)
 
 

@@ -20,7 +20,7 @@ from pllm.providers.sigv4 import AwsCredentials
 from pllm.providers.transport import AiohttpTransport
 from pllm.state.config_version import read_body, read_pointer
 from pllm.state.signed_reads import SignedReads
-from pllm.state.store import StateError
+from pllm.state.store import FLUSH_S, StateError
 from pllm.telemetry.emf import NAMESPACE
 
 PACKAGED_CONFIG = "/opt/config/config.json"
@@ -46,7 +46,7 @@ class Settings:
     dynamodb_endpoint: str | None = None
     region: str = "us-east-1"
     function: str = "gateway"
-    flush_s: float = 10.0
+    flush_s: float = FLUSH_S
     namespace: str = NAMESPACE
 
     @staticmethod
@@ -60,7 +60,7 @@ class Settings:
             dynamodb_endpoint=environment.get("PLLM_DYNAMODB_ENDPOINT") or None,
             region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1",
             function=environment.get("AWS_LAMBDA_FUNCTION_NAME") or "gateway",
-            flush_s=_seconds(environment, "PLLM_FLUSH_SECONDS", 10.0),
+            flush_s=_seconds(environment, "PLLM_FLUSH_SECONDS", FLUSH_S),
             namespace=environment.get("PLLM_METRICS_NAMESPACE") or NAMESPACE,
         )
 

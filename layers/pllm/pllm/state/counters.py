@@ -11,10 +11,9 @@ from hashlib import sha256
 from pllm.core.clock import Clock
 from pllm.core.counters import AT, Series, Tally, attributes, counted, read_series, read_tally, series_key, summed
 from pllm.core.record import RequestRecord
-from pllm.state.store import StateError, Store, Update
+from pllm.state.store import FLUSH_S, StateError, Store, Update
 
 SHARDS = 8
-FLUSH_S = 10.0
 _FLUSH_SERIES = 25
 
 

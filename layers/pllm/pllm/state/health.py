@@ -24,12 +24,11 @@ from pllm.core.health import HealthView, Sums
 from pllm.core.histogram import bucket_of
 from pllm.state.breakers import ONLY_BREAKERS, add_minute, deployment_of, move_breaker, partition, read_breaker, since
 from pllm.state.snapshot import Snapshot
-from pllm.state.store import Applied, StateError, Store
+from pllm.state.store import FLUSH_S, Applied, StateError, Store
 
 _FRESH_S = 5.0
 _STALE_S = 60.0
 _COLD_WAIT_S = 0.25
-FLUSH_S = 10.0
 _FLUSH_ROWS = 25
 _WORTH_TELLING_MINUTES = 10
 

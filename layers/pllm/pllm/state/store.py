@@ -121,6 +121,9 @@ CONFLICT = "conflict"
 INVALID = "ValidationException"
 """The question was wrong: the table answers, and would refuse it again."""
 
+FLUSH_S = 10.0
+"""How long an environment keeps counts of requests, to write them together with others."""
+
 
 class StateError(Exception):
     """The store could not be asked. `sent` is False when the write certainly did not happen; True when it may have.

@@ -15,9 +15,8 @@ from pllm.core.clock import Clock, rfc3339
 from pllm.core.record import RequestRecord
 from pllm.core.usage_keys import KEPT_S, floor_s, row_key, shard_of
 from pllm.core.usage_rows import Account, Amounts, account_of, amounts_of, attributes, total
-from pllm.state.store import Absent, AnyOf, Compare, StateError, Store, Update
+from pllm.state.store import FLUSH_S, Absent, AnyOf, Compare, StateError, Store, Update
 
-FLUSH_S = 10.0
 _FLUSH_ROWS = 25
 _MOST_ROWS = 2_000
 # What is told later than this is counted in the minute of the telling: the roll-up does not look at its own any more.

@@ -3,23 +3,10 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.moved_breakers import NOW, POLICY, after, opened
 
 from pllm.core import breaker_moves as moves
 from pllm.core.breaker import RULES, UNTIL_RELEASED_MS, Admission, Asked, Breaker, Circuit, Move, moved
-from pllm.core.breaker_policy import BreakerPolicy
-
-POLICY = BreakerPolicy(min_failures=5, failure_ratio=0.5, cooldown_ms=30_000, max_cooldown_ms=100_000)
-NOW = 1_000_000
-
-
-def after(breaker: Breaker | None, asked: Asked) -> Breaker:
-    changed = moved(breaker, asked)
-    assert changed is not None
-    return changed
-
-
-def opened(generation: int = 0) -> Breaker:
-    return after(Breaker(generation=generation), moves.trip(POLICY, generation, NOW, "upstream_error"))
 
 
 def test_a_trip_opens_for_the_cooldown_and_begins_a_generation() -> None:

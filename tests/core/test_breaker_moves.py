@@ -1,22 +1,10 @@
 """What is asked of a breaker: for how long it opens, cools and doubles, and how it is given back."""
 
+from tests.support.moved_breakers import NOW, POLICY, after, opened
+
 from pllm.core import breaker_moves as moves
-from pllm.core.breaker import Admission, Asked, Breaker, Circuit, moved
-from pllm.core.breaker_policy import BreakerPolicy
+from pllm.core.breaker import Admission, Breaker, Circuit
 from pllm.core.errors import ErrorKind
-
-POLICY = BreakerPolicy(min_failures=5, failure_ratio=0.5, cooldown_ms=30_000, max_cooldown_ms=100_000)
-NOW = 1_000_000
-
-
-def after(breaker: Breaker | None, asked: Asked) -> Breaker:
-    changed = moved(breaker, asked)
-    assert changed is not None
-    return changed
-
-
-def opened(generation: int = 0) -> Breaker:
-    return after(Breaker(generation=generation), moves.trip(POLICY, generation, NOW, "upstream_error"))
 
 
 def test_a_successful_probe_closes_and_a_failed_one_doubles_the_cooldown_up_to_its_maximum() -> None:

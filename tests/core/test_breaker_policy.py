@@ -1,11 +1,10 @@
 """Which outcomes speak against a deployment, and how many open its breaker."""
 
 import pytest
+from tests.support.moved_breakers import POLICY
 
 from pllm.core.breaker_policy import BreakerPolicy, Impact, Outcomes, impact_of, should_trip
 from pllm.core.errors import ErrorKind, GatewayError
-
-POLICY = BreakerPolicy(min_failures=5, failure_ratio=0.5)
 
 
 @pytest.mark.parametrize(

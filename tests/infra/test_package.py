@@ -201,6 +201,16 @@ def test_the_wrapper_is_where_the_template_says_and_can_be_run(built: Path) -> N
 
 
 @pytest.mark.slow
+def test_the_admin_page_is_packaged_whole(built: Path) -> None:
+    def files(root: Path) -> dict[str, bytes]:
+        folder = root / "pllm" / "admin" / "ui" / "static"
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    assert "index.html" in files(ROOT / "layers" / "pllm")
+    assert files(built / "PllmLayer" / "python") == files(ROOT / "layers" / "pllm")
+
+
+@pytest.mark.slow
 def test_the_configuration_is_compiled(built: Path) -> None:
     document = json.loads((built / "ConfigLayer/config/config.json").read_text("utf-8"))
     assert "pllm_config" in document

@@ -40,6 +40,7 @@ async def test_routes_show_how_a_name_becomes_deployments(plane: Control) -> Non
 async def test_the_configuration_in_use_is_named_by_version_and_etag(plane: Control) -> None:
     config = await plane.done("GET", "/api/admin/config")
     assert (config["version"], config["source"], config["models"], config["deployments"]) == (4, "config.yaml", 1, 1)
+    assert config["not_served"] == ["claude"]
     same = await plane.done("POST", "/api/admin/config/check", json={"text": CONFIG})
     assert (same["valid"], same["etag"]) == (True, config["etag"])
 

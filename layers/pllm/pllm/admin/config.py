@@ -22,6 +22,7 @@ async def get_config(at: Serving) -> ConfigView:
         source=running.source,
         models=len(running.catalogue.models),
         deployments=sum(1 for _ in running.catalogue.deployments()),
+        not_served=list(running.catalogue.disabled),
         warnings=problems_of(running.warnings),
     )
 

@@ -238,13 +238,15 @@ class ProblemView(BaseModel):
 
 
 class ConfigView(BaseModel):
-    """The configuration in use: `version` 0 is the one the functions were deployed with."""
+    """The configuration in use: `version` 0 is the one the functions were deployed with. `not_served`: models that are
+    configured and answer nobody, for a reason that /api/admin/models gives."""
 
     version: int
     etag: str
     source: str
     models: int
     deployments: int
+    not_served: list[str]
     warnings: list[ProblemView]
 
 

@@ -74,7 +74,7 @@ function summary(running, versions) {
   const late = versions && versions.current !== running.version;
   const tiles = stats(
     stat({ label: "In use here", value: name(running.version), detail: late ? `${name(versions.current)} is being taken up` : "in every environment", tone: late ? "warn" : "" }),
-    stat({ label: "Models", value: number(running.models), detail: idle > 0 ? `${number(idle)} not served: see Models` : null, tone: idle > 0 ? "warn" : "" }),
+    stat({ label: "Models", value: number(running.models), detail: idle > 0 ? `${number(idle)} not served` : null, tone: idle > 0 ? "warn" : "" }),
     stat({ label: "Deployments", value: number(running.deployments) }),
     stat({ label: "Warnings", value: number(running.warnings.length), tone: running.warnings.length > 0 ? "warn" : "" }),
   );

@@ -124,6 +124,19 @@ def test_case_20_what_has_no_form_at_all_is_refused_by_path(schema: Schema) -> N
     assert caught.value.status == 400
 
 
+@pytest.mark.parametrize(
+    "definitions",
+    [{"q": "integer"}, {"q": None}, {"q": [1]}, ["q"], "q", 7],
+    ids=["text", "null", "list", "a list", "a text", "7"],
+)
+@pytest.mark.parametrize("name", ["$defs", "definitions"])
+def test_definitions_that_are_none_are_refused_by_path(name: str, definitions: Any) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string", "not": {}}}, name: definitions}
+    with pytest.raises(GatewayError, match=r"p[.$\w]* must be") as caught:
+        carry(schema, "p")
+    assert caught.value.status == 400
+
+
 class TestChoosingTheForm:
     def test_case_20_the_common_form_is_used_where_nothing_is_lost(self) -> None:
         assert carry({"type": "string"}, "p") == ({"type": "STRING"}, False, ())

@@ -15,6 +15,7 @@ from pllm.wire.schema_dialect import (
     ANNOTATIONS,
     Adapted,
     Schema,
+    checked,
     child,
     distribute_any_of,
     inline_refs,
@@ -82,6 +83,8 @@ _JSON_SCHEMA_KEYWORDS = frozenset(
     }
 )
 
+_DEFINITIONS = ("$defs", "definitions")
+
 
 class Carried(NamedTuple):
     """A schema for one of Gemini's two fields: `json_schema` says which. Notes as in `schema_dialect`."""
@@ -116,14 +119,24 @@ def _constants_as_enums(schema: JsonObject, path: str) -> JsonObject:
         renamed: JsonObject = {
             ("enum" if key == "const" else key): ([value] if key == "const" else value) for key, value in sub.items()
         }
-        for definitions in ("$defs", "definitions"):
-            if isinstance(renamed.get(definitions), dict):
-                named = renamed[definitions].items()
-                renamed[definitions] = {name: rewrite(inner, child(at, definitions, name)) for name, inner in named}
+        for definitions in _DEFINITIONS:
+            if renamed.get(definitions) is not None:
+                renamed[definitions] = {name: rewrite(inner, place) for name, inner, place in _defined(sub, definitions, at)}
         return map_subschemas(renamed, at, rewrite)
 
     rewritten = rewrite(schema, path)
     return rewritten if isinstance(rewritten, dict) else schema
+
+
+def _defined(schema: JsonObject, definitions: str, at: str) -> list[tuple[str, Schema, str]]:
+    """(name, schema, path) of each; raises a 400 for definitions that are none."""
+    named = schema.get(definitions)
+    if named is None:
+        return []
+    if not isinstance(named, dict):
+        raise invalid(f"{child(at, definitions)} must be an object of schemas.", at)
+    places = {name: child(at, definitions, name) for name in named}
+    return [(name, checked(inner, places[name]), places[name]) for name, inner in named.items()]
 
 
 def _is_documented(schema: JsonObject, path: str) -> bool:
@@ -136,9 +149,9 @@ def _is_documented(schema: JsonObject, path: str) -> bool:
             known = known and (sub or at.endswith(".additionalProperties"))
             return sub
         known = known and _JSON_SCHEMA_KEYWORDS.issuperset(sub)
-        for definitions in ("$defs", "definitions"):
-            for name, inner in (sub.get(definitions) or {}).items():
-                look(inner, child(at, definitions, name))
+        for definitions in _DEFINITIONS:
+            for _, inner, place in _defined(sub, definitions, at):
+                look(inner, place)
         return map_subschemas(sub, at, look)
 
     look(schema, path)

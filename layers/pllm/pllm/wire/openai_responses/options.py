@@ -141,7 +141,7 @@ def wants_logprobs(include: Json) -> bool:
     if include is None:
         return False
     for number, name in enumerate(sequence(include, "include")):
-        if name not in _INCLUDABLE:
+        if not isinstance(name, str) or name not in _INCLUDABLE:
             shown = repr(name) if isinstance(name, str) else kind(name)
             raise invalid(f"'include[{number}]' is {shown}; known are: {', '.join(sorted(_INCLUDABLE))}.", f"include[{number}]")
     return "message.output_text.logprobs" in include

@@ -137,6 +137,13 @@ def test_definitions_that_are_none_are_refused_by_path(name: str, definitions: A
     assert caught.value.status == 400
 
 
+@pytest.mark.parametrize("required", [[{}], [["a"]], [7], "a", 7])
+def test_required_names_that_are_none_are_refused_by_path(required: Any) -> None:
+    with pytest.raises(GatewayError, match=r"p\.required must be a list of names") as caught:
+        for_gemini({"type": "object", "properties": {"a": {"type": "string"}}, "required": required}, "p")
+    assert caught.value.status == 400
+
+
 class TestChoosingTheForm:
     def test_case_20_the_common_form_is_used_where_nothing_is_lost(self) -> None:
         assert carry({"type": "string"}, "p") == ({"type": "STRING"}, False, ())

@@ -253,6 +253,8 @@ class _Lowering:
     def _only_declared_are_required(self, lowered: JsonObject, path: str) -> None:
         """Gemini refuses a required property that is not declared."""
         if "required" in lowered:
+            if not isinstance(lowered["required"], list) or not all(isinstance(name, str) for name in lowered["required"]):
+                raise invalid(f"{child(path, 'required')} must be a list of names.", path)
             declared = [name for name in lowered["required"] if name in lowered.get("properties", {})]
             if len(declared) < len(lowered["required"]):
                 self.notes.append(child(path, "required"))

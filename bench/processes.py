@@ -117,7 +117,8 @@ class Bench:
         """`pllm local`. Its workers start with the first requests: `workers_of` knows them after these."""
         port = free_port()
         command = ["-m", "pllm.cli", "local", "--port", str(port), "--workers", str(workers), "--config", str(self.config)]
-        variables = self.variables | {"PLLM_MASTER_KEY": KEY}
+        # Counts are written as seldom as in the cloud: on a laptop it is after each request.
+        variables = self.variables | {"PLLM_MASTER_KEY": KEY, "PLLM_FLUSH_SECONDS": "10"}
         process, _ = self._stack.enter_context(_process(command, variables, port))
         return Target(f"pllm local, {workers} workers", f"http://127.0.0.1:{port}", prefix=False, relay=process.pid)
 

@@ -157,3 +157,20 @@ async def test_an_answer_too_large_for_the_table_is_answered_and_the_log_says_it
         answer = await sdk_of(gw).responses.create(model="m", input="x")
         assert answer.output_text == words
         assert any(line.get("message") == "response not stored" for line in gw.lines)
+
+
+async def test_an_answer_that_is_still_being_stored_is_waited_for() -> None:
+    store = MemoryStore()
+    late: list[tuple[tuple[str, str], Item]] = []
+
+    async def meanwhile(pause_s: float) -> None:
+        store.items.update({key: item for key, item in late if pause_s > 0.1})
+
+    async with upstream() as up, gateway([deployment(up.base_url)], answers=StoredAnswers(store, meanwhile)) as gw:
+        up.will_answer(ANSWER)
+        sdk = sdk_of(gw)
+        first = await sdk.responses.create(model="m", input="my favourite colour?")
+        late.extend((key, store.items.pop(key)) for key in list(store.items) if key[0].startswith("R#"))
+        assert len(late) == 1
+        await sdk.responses.create(model="m", input="and again?", previous_response_id=first.id)
+        assert [message["content"] for message in up.requests[-1].json()["messages"]][1] == "blue"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from pllm.state.store import Item, Store, Update
@@ -21,6 +23,10 @@ MAX_STORED_BYTES = 380_000
 _LONGEST_ID = 512
 
 
+# An answer is stored after its last byte: a client that goes on at once, in another environment, may come before it is.
+_LATE_S = (0.05, 0.15, 0.3)
+
+
 class AnswerTooLargeError(Exception):
     """The answer does not fit one item, compressed as it is."""
 
@@ -28,8 +34,9 @@ class AnswerTooLargeError(Exception):
 class StoredAnswers:
     """`owner` is the principal's id: another's answer is as absent as one that never was."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._store = store
+        self._sleep = sleep
 
     async def put(self, answer: StoredResponse, owner: str) -> None:
         """Raises AnswerTooLargeError, StateError."""
@@ -41,11 +48,11 @@ class StoredAnswers:
         await self._store.update(Update(*_key(answer.id), set={"body": body, "owner": owner, "exp": answer.expires_s}))
 
     async def get(self, response_id: str, owner: str, now_s: float) -> StoredResponse | None:
-        """None for one that is absent, expired (TTL deletes late) or somebody else's. Raises StateError. What cannot be an id
-        is not asked for: an error that a client can cause would be taken for the table's."""
+        """None for one that is absent half a second long, expired (TTL deletes late) or somebody else's. Raises StateError. What
+        cannot be an id is not asked for: an error that a client can cause would be taken for the table's."""
         if not _is_id(response_id):
             return None
-        item = await self._store.get(*_key(response_id), consistent=True)
+        item = await self._item(response_id)
         if item is None or not _readable(item, owner, now_s):
             return None
         body = item["body"]
@@ -53,6 +60,15 @@ class StoredAnswers:
         from pllm.wire.openai_responses import StoredResponse  # the wire is loaded by those who speak it
 
         return StoredResponse.from_json(zlib.decompress(body))
+
+    async def _item(self, response_id: str) -> Item | None:
+        item = await self._store.get(*_key(response_id), consistent=True)
+        for pause_s in _LATE_S:
+            if item is not None:
+                break
+            await self._sleep(pause_s)
+            item = await self._store.get(*_key(response_id), consistent=True)
+        return item
 
     async def delete(self, response_id: str, owner: str, now_s: float) -> bool:
         """Whether there was one to delete. Raises StateError."""

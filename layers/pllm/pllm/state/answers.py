@@ -48,8 +48,8 @@ class StoredAnswers:
         await self._store.update(Update(*_key(answer.id), set={"body": body, "owner": owner, "exp": answer.expires_s}))
 
     async def get(self, response_id: str, owner: str, now_s: float) -> StoredResponse | None:
-        """None for one that is absent half a second long, expired (TTL deletes late) or somebody else's. Raises StateError. What
-        cannot be an id is not asked for: an error that a client can cause would be taken for the table's."""
+        """None for one that stays absent for half a second, is expired (TTL deletes late) or another's. Raises StateError.
+        What cannot be an id is not asked for: an error that a client can cause would be taken for the table's."""
         if not _is_id(response_id):
             return None
         item = await self._item(response_id)

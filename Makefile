@@ -53,12 +53,13 @@ run: model ## `pllm local`: the deployed code path on http://127.0.0.1:8787, wit
 	@exec $(BIN)/pllm local --port $(PORT) $(if $(WORKERS),--workers $(WORKERS)) $(if $(CONFIG),--config $(CONFIG)) \
 	  $(if $(DYNAMODB_ENDPOINT),--dynamodb-endpoint $(DYNAMODB_ENDPOINT))
 
-test: $(SETUP) $(SAM_SETUP) node check ## everything: lint, types, import contract, locks, then all tests with coverage
-# > PYTEST_ARGS='-k stream' chooses tests; CI=true turns a skip for want of a tool into a failure.
+test: $(SETUP) $(SAM_SETUP) node check ## everything: lint, types, import contract, locks, then all tests
+# > PYTEST_ARGS='-k stream' chooses tests; CI=true turns a skip for want of a tool into a failure,
+# > and measures coverage, which makes it half as long again.
 # > Used where they are found: Java 17 (DynamoDB Local), Node and npm (the Node SDK, a mock of the providers, axe),
 # > Chromium (walks /ui and leaves screenshots in .build/ui; PLLM_CHROMIUM=/path/to/it where PATH has none)
 	@if [ "$$CI" = true ]; then $(MAKE) --no-print-directory $(MODEL_SETUP); fi
-	$(BIN)/pytest -n 2 --dist=loadfile $(or $(PYTEST_ARGS),--cov --cov-report=term --cov-fail-under=$(COVERAGE))
+	$(BIN)/pytest -n 2 --dist=loadfile $(or $(PYTEST_ARGS),$(if $(filter true,$(CI)),--cov --cov-report=term --cov-fail-under=$(COVERAGE)))
 
 check: $(SETUP) $(BROWSER_SETUP) ## the static part of `make test`: ruff, mypy, import contract, lock files
 	$(BIN)/ruff check .

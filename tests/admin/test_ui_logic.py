@@ -103,6 +103,13 @@ def test_an_answer_in_one_piece(page: Ask) -> None:
     assert (bad["state"], bad["text"]) == ("broken", "4")
 
 
+def test_names_in_headers_are_read_as_they_were_meant(page: Ask) -> None:
+    names = {"x-pllm-deployment": "%E6%A8%A1%E5%9E%8B/50%25", "x-pllm-model": "100%", "x-pllm-provider": "openai"}
+    [told] = page(chats=[{"text": TEXT + FINISH + DONE, "size": 50, "names": names}])["chats"]
+    assert [told["facts"][name] for name in ("deployment", "model", "provider")] == ["模型/50%", "100%", "openai"]
+    assert told["facts"]["dropped"] is None
+
+
 def test_a_refusal_is_no_answer(page: Ask) -> None:
     [told] = page(chats=[{"text": "", "size": 1, "refusal": 404}])["chats"]
     assert (told["thrown"], told["status"], told["started"]) == ("ApiError", 404, None)

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote
 
 import openai
 import pytest
@@ -76,6 +77,16 @@ async def test_an_answer_says_who_gave_it() -> None:
         assert headers["x-pllm-deployment"] == "m/1"
         assert headers["x-pllm-attempts"] == "1"
         assert float(headers["x-pllm-overhead-ms"]) >= 0
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_name_in_any_script_is_percent_encoded_in_the_headers(fails: bool) -> None:
+    async with upstream() as up, gateway([deployment(up.base_url, id="模型/é 50%", model_name="模型")]) as gw:
+        up.will(whole(b"no", 500)) if fails else up.will_answer(ANSWER)
+        headers = (await gw.chat(model="模型")).headers
+        assert headers["x-pllm-model"] == "%E6%A8%A1%E5%9E%8B"
+        assert headers["x-pllm-deployment"] == "%E6%A8%A1%E5%9E%8B/%C3%A9 50%25"
+        assert unquote(headers["x-pllm-deployment"]) == "模型/é 50%"
 
 
 async def test_the_mirror_under_api_answers_the_same() -> None:

@@ -89,6 +89,14 @@ async def test_a_repeated_request_is_answered_as_the_first_and_not_sent_on() -> 
         assert here.harness.log()["status"] == 200
 
 
+async def test_a_name_in_another_script_is_replayed_as_it_was_first_told() -> None:
+    async with setting(id="模型 50%") as here:
+        here.up.will_answer(ANSWER)
+        first, again = await here.ask(), await here.ask()
+        assert first.headers["x-pllm-deployment"] == "%E6%A8%A1%E5%9E%8B 50%25"
+        assert again.headers["x-pllm-deployment"] == first.headers["x-pllm-deployment"]
+
+
 async def test_nothing_is_asked_of_the_table_without_the_header() -> None:
     async with setting() as here:
         here.up.will_answer(ANSWER)

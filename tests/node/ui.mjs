@@ -25,8 +25,8 @@ function body(text, size, ends) {
   });
 }
 
-async function chat({ text, size, ends = "closed", stream = true, refusal = null }) {
-  const headers = { "x-pllm-deployment": "d", "x-request-id": "r" };
+async function chat({ text, size, ends = "closed", stream = true, refusal = null, names = {} }) {
+  const headers = { "x-pllm-deployment": "d", "x-request-id": "r", ...names };
   const api = {
     async request(method, path) {
       if (refusal) throw new ApiError(refusal, "No.", "model", "not_found");

@@ -10,6 +10,7 @@ from pllm.call import Call, Endpoint, Reply
 from pllm.core.clock import Clock
 from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
+from pllm.core.header_text import header_list, header_text
 from pllm.core.jsontext import loads
 from pllm.core.record import RequestRecord
 from pllm.estimating import note_estimate
@@ -125,14 +126,14 @@ class Upstreams:
         """Who answered, how often it was tried, what the request lost on the way, and its cost where that is known by now."""
         overhead_ms = (self.clock.monotonic_s() - record.started_s - record.upstream_s) * 1000
         headers = {
-            "x-pllm-model": record.model,
-            "x-pllm-provider": record.provider,
-            "x-pllm-deployment": record.deployment,
+            "x-pllm-model": header_text(record.model),
+            "x-pllm-provider": header_text(record.provider),
+            "x-pllm-deployment": header_text(record.deployment),
             "x-pllm-attempts": str(record.attempts),
             "x-pllm-overhead-ms": f"{max(overhead_ms, 0):.2f}",
         }
-        headers["x-pllm-dropped"] = ", ".join(record.dropped)
-        headers["x-pllm-emulated"] = ", ".join(record.emulated)
+        headers["x-pllm-dropped"] = header_list(record.dropped)
+        headers["x-pllm-emulated"] = header_list(record.emulated)
         headers["x-pllm-state"] = "degraded" if self.health.degraded else ""
         if record.cost_micro_usd is not None:
             headers["x-pllm-cost-usd"] = f"{record.cost_micro_usd / 1_000_000:.6f}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pllm.core.clock import Clock
 from pllm.core.config.policies import LAMBDA_BODY_BYTES
 from pllm.core.errors import ErrorKind, GatewayError
+from pllm.core.header_text import header_text
 from pllm.core.jsontext import dumps
 from pllm.core.principal import Principal
 from pllm.core.record import RequestRecord
@@ -173,9 +174,9 @@ class Gateway:
             extra["x-pllm-state"] = "degraded"
         if record.attempts:
             extra |= {
-                "x-pllm-model": record.model,
-                "x-pllm-provider": record.provider,
-                "x-pllm-deployment": record.deployment,
+                "x-pllm-model": header_text(record.model),
+                "x-pllm-provider": header_text(record.provider),
+                "x-pllm-deployment": header_text(record.deployment),
                 "x-pllm-attempts": str(record.attempts),
             }
         await send_whole(sent, error.status, json_headers(extra), errors.body(error, request.path))

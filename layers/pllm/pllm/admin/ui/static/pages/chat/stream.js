@@ -90,6 +90,15 @@ function whole(answer, told, heard) {
 
 function factsOf(headers) {
   const found = { request: headers.get("x-request-id") };
-  for (const name of FACTS) found[name] = headers.get(`x-pllm-${name}`);
+  for (const name of FACTS) found[name] = decoded(headers.get(`x-pllm-${name}`));
   return found;
+}
+
+/** What is not printable ASCII is percent-encoded in these headers, and so is the percent sign. */
+function decoded(value) {
+  try {
+    return value && decodeURIComponent(value);
+  } catch {
+    return value; // of a gateway that encodes nothing yet
+  }
 }

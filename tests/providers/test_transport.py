@@ -1,12 +1,20 @@
-"""The pool of connections: not trusted after a freeze, and never taken from under an answer that is still coming."""
+"""The pool of connections: not trusted after a freeze, never taken from under an answer that is still coming. And how a body
+ends: nothing that arrived is lost, and silence is the provider's only while we listen."""
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
 
-from tests.support.upstream import STREAM_HEAD, Hang, chunk, upstream, whole
+import pytest
+from tests.support.upstream import STREAM_HEAD, Cut, Hang, Step, chunk, upstream, whole
 
 from pllm.core.clock import ManualClock
-from pllm.providers.base import HttpRequest, Timeouts
+from pllm.core.errors import GatewayError
+from pllm.providers.base import HttpRequest, Timeouts, UpstreamResponse
 from pllm.providers.transport import AiohttpTransport
+
+Leap = Callable[[float], Awaitable[None]]
 
 _TIMEOUTS = Timeouts(first_byte_s=5.0, idle_s=5.0)
 
@@ -45,3 +53,75 @@ async def test_connections_that_were_idle_for_long_are_not_used_again() -> None:
             clock.advance(60.0)
         await provider.hung_up.wait()
         await transport.close()
+
+
+async def test_what_had_arrived_before_a_break_is_read_before_it_is_told() -> None:
+    released = asyncio.Event()
+    async with answered(chunk(b"one"), Hang(released), chunk(b"two"), Cut()) as answer:
+        chunks = answer.chunks()
+        assert await anext(chunks) == b"one"
+        released.set()
+        await _known_to_be_over(answer)
+        assert await anext(chunks) == b"two"
+        with pytest.raises(GatewayError, match="closed before the answer was complete"):
+            await anext(chunks)
+
+
+async def test_a_reader_that_takes_its_time_is_no_silence_of_the_provider(leap: Leap) -> None:
+    async with answered(chunk(b"one"), Hang(released := asyncio.Event()), chunk(b"two"), b"0\r\n\r\n") as answer:
+        chunks = answer.chunks()
+        assert await anext(chunks) == b"one"
+        await leap(3 * _TIMEOUTS.idle_s)
+        released.set()
+        assert [piece async for piece in chunks] == [b"two"]
+
+
+async def test_a_provider_that_is_silent_after_a_slow_reader_is_found_out(leap: Leap) -> None:
+    async with answered(chunk(b"one"), Hang()) as answer:
+        chunks = answer.chunks()
+        assert await anext(chunks) == b"one"
+        await leap(3 * _TIMEOUTS.idle_s)
+        waiting = asyncio.ensure_future(anext(chunks))
+        await leap(0.0)  # from here on somebody listens
+        await leap(0.9 * _TIMEOUTS.idle_s)
+        assert not waiting.done()
+        await leap(0.2 * _TIMEOUTS.idle_s)
+        with pytest.raises(GatewayError, match="sent nothing for 5 s"):
+            await waiting
+
+
+@asynccontextmanager
+async def answered(*steps: Step) -> AsyncIterator[UpstreamResponse]:
+    """The answer to one request: a stream of `steps`."""
+    transport = AiohttpTransport(ManualClock(1_000.0))
+    async with upstream() as provider:
+        provider.will(STREAM_HEAD, *steps)
+        answer = await transport.send(HttpRequest(f"{provider.base_url}/", {}, b"x"), _TIMEOUTS)
+        try:
+            yield answer
+        finally:
+            await answer.close()
+            await transport.close()
+
+
+async def _known_to_be_over(answer: Any) -> None:
+    """Until the client knows of the end, though nobody has read up to it."""
+    async with asyncio.timeout(5.0):
+        while answer._response.content.exception() is None:  # noqa: ASYNC110 - aiohttp has no event for it
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def leap(monkeypatch: pytest.MonkeyPatch) -> Leap:
+    """Lets seconds pass for the timers of the loop, at once."""
+    loop = asyncio.get_running_loop()
+    real, ahead_s = loop.time, 0.0
+
+    async def leapt(seconds: float) -> None:
+        nonlocal ahead_s
+        ahead_s += seconds
+        for _ in range(5):  # a timer that is due, what it wakes, and what that wakes
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(loop, "time", lambda: real() + ahead_s)
+    return leapt

@@ -126,14 +126,18 @@ class _AiohttpResponse:
         self.headers: Mapping[str, str] = headers
 
     async def chunks(self) -> AsyncGenerator[bytes]:
+        content = self._response.content
         silence = _Silence(self._idle_s, self._response.close)
         try:
-            async for chunk in self._response.content.iter_any():
+            while chunk := await content.readany():
                 silence.broken()
                 yield chunk
+                silence.listens()
         except (TimeoutError, aiohttp.ClientError, ssl.SSLError, OSError) as error:
             if silence.too_long:
                 raise _silent(self._idle_s) from error
+            if rest := _unread(content):
+                yield rest
             raise broken_stream("the connection closed before the answer was complete") from error
         finally:
             silence.stop()
@@ -162,6 +166,13 @@ class _AiohttpResponse:
             await connections.left()
 
 
+def _unread(content: aiohttp.StreamReader) -> bytes:
+    """What had arrived when the connection broke. aiohttp raises its error before it hands these bytes over, and they may be
+    the last words of a model, or the end marker of a stream that was whole."""
+    content.set_exception(None)  # type: ignore[arg-type]  # or every read raises, also of what is there
+    return content.read_nowait()
+
+
 def _in_pieces(body: bytes) -> bytes | BytesIO | None:
     """A large body (recordings, images) as a file: aiohttp writes bytes at one go, which holds up every other request."""
     return body or None if len(body) <= _WHOLE_BYTES else BytesIO(body)
@@ -188,25 +199,30 @@ def _reason(error: Exception) -> str:
 
 
 class _Silence:
-    """Ends a body that says nothing for `limit_s`. One timer a stream that re-arms itself: a chunk costs one clock reading,
-    where a timeout around every read would cost two timer operations."""
+    """Ends a body that says nothing for `limit_s` while somebody listens: what a slow reader holds up is not the provider's
+    silence. One timer a stream that re-arms itself: a chunk costs one clock reading, where a timeout around every read would
+    cost two timer operations."""
 
     def __init__(self, limit_s: float, end: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._limit_s = limit_s
         self._end = end
-        self._last_s = self._loop.time()
+        self._since_s: float | None = self._loop.time()
         self.too_long = False
         self._timer = self._loop.call_later(limit_s, self._check)
 
     def broken(self) -> None:
-        self._last_s = self._loop.time()
+        self._since_s = None
+
+    def listens(self) -> None:
+        self._since_s = self._loop.time()
 
     def stop(self) -> None:
         self._timer.cancel()
 
     def _check(self) -> None:
-        rest_s = self._last_s + self._limit_s - self._loop.time()
+        now_s = self._loop.time()
+        rest_s = (now_s if self._since_s is None else self._since_s) + self._limit_s - now_s
         if rest_s <= 0:
             self.too_long = True
             self._end()

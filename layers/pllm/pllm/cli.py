@@ -2,12 +2,18 @@
 
 import argparse
 import sys
+from functools import partial
 
 from pllm import cli_breakers, cli_config, cli_keys, cli_models, cli_probe
+from pllm.cli_exit import ended
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; the return value is the process's exit code."""
+    return ended(partial(_run, arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="pllm", description="The LLM gateway for AWS Lambda.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_local(commands)

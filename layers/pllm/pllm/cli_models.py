@@ -53,16 +53,16 @@ def show_model(name: str, front: str | None = None, out: TextIO | None = None, e
         return REFUSED
     try:
         found = _with_front(front).row(provider.name, model)
-        if found is None:
-            err.write(f"{name}: not in the catalogue: the provider is asked for everything, no price is known\n")
-            return REFUSED
-        out.writelines(f"{line}\n" for line in _described(f"{provider.name}/{model}", found))
     except OSError as error:
         err.write(f"{error.filename}: error: {error.strerror}\n")
         return UNREADABLE
     except CatalogueError as error:
         err.write(f"error: {error}\n")
         return REFUSED
+    if found is None:
+        err.write(f"{name}: not in the catalogue: the provider is asked for everything, no price is known\n")
+        return REFUSED
+    out.writelines(f"{line}\n" for line in _described(f"{provider.name}/{model}", found))
     return OK
 
 

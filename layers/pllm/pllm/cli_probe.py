@@ -53,6 +53,8 @@ def probe(
         compiled = replace(compiled, config=replace(compiled.config, router=router))
         return asyncio.run(_probed(compiled, environment, out, err))
     except OSError as error:
+        if error.filename is None:
+            raise  # of what is printed, not of what is read
         err.write(f"{error.filename}: error: {error.strerror}\n")
         return UNREADABLE
     except ConfigError as error:

@@ -50,6 +50,8 @@ def run(options: Options) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        raise  # of the banner, which nobody reads
     except OSError as error:
         print(f"Cannot listen on {options.host}:{options.port}: {error.strerror}. Choose another with --port.", file=sys.stderr)
         return 1

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from math import inf
 from random import Random
 from typing import Any
 
@@ -14,7 +15,7 @@ from pllm.core.config.schema import Route, RouteModel, Strategy
 from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.health import DeploymentHealth
-from pllm.core.plan import MAX_ATTEMPTS, Plan, RoutingPolicy, Surroundings, backoff_s
+from pllm.core.plan import MAX_ATTEMPTS, Plan, RoutingPolicy, Step, Surroundings, backoff_s, longest_backoff_s
 from pllm.core.profile import ModelProfile
 from pllm.core.rota import Rota
 from pllm.core.routing import Catalogue
@@ -374,14 +375,55 @@ def test_a_refused_prompt_goes_to_the_content_policy_fallbacks_only() -> None:
 # --- Backoff --------------------------------------------------------------------------------------------------------
 
 
-@given(st.integers(1, 5), st.integers())
-@settings(deadline=None)
-def test_every_backoff_is_much_longer_than_the_one_before_whatever_the_jitter(repeat: int, seed: int) -> None:
+def paused(seed: int, asked_s: float | None, longest_wait_s: float = inf, *, repeats: int = 1, **more: Any) -> Step | None:
+    """The step after so many failures of the only deployment, the last with this Retry-After."""
     random = Random(seed)
-    assert backoff_s(repeat, random) * 1.45 < backoff_s(repeat + 1, random)
+    known = catalogue(deployments("a/1"), *more.pop("others", ()))
+    one = Plan(known, RoutingPolicy(Strategy.PRIORITY, retries=7, **more), "a", Surroundings(random, Rota(random)))
+    for number in range(1, repeats + 1):
+        step = one.next()
+        assert step is not None
+        one.failed(step, GatewayError(ErrorKind.RATE_LIMITED, "x", retry_after_s=asked_s if number == repeats else None))
+    return one.next(longest_wait_s)
 
 
 @given(st.integers(1, 1000), st.integers())
 @settings(deadline=None)
-def test_backoff_stays_under_its_cap(repeat: int, seed: int) -> None:
-    assert 0.18 <= backoff_s(repeat, Random(seed)) <= 8.0
+def test_a_pause_is_anything_up_to_a_bound_that_doubles_to_its_cap(repeat: int, seed: int) -> None:
+    bound_s = min(0.25 * 2 ** (repeat - 1), 8.0)
+    assert longest_backoff_s(repeat) == bound_s
+    assert 0 <= backoff_s(repeat, Random(seed)) <= bound_s
+
+
+@pytest.mark.parametrize("repeat", [1, 3, 6])
+def test_pauses_are_spread_evenly_from_none_at_all_to_the_bound(repeat: int) -> None:
+    random = Random(11)
+    tenths = Counter(int(10 * backoff_s(repeat, random) / longest_backoff_s(repeat)) for _ in range(5_000))
+    assert set(tenths) == set(range(10))
+    assert all(400 <= count <= 600 for count in tenths.values())
+
+
+@given(st.floats(0.01, 9.9), st.integers(), st.integers(1, 6))
+@settings(deadline=None)
+def test_jitter_only_ever_adds_to_what_the_provider_asked_for(asked_s: float, seed: int, repeats: int) -> None:
+    step = paused(seed, asked_s, repeats=repeats)
+    assert step is not None
+    assert asked_s <= step.wait_s <= asked_s + longest_backoff_s(repeats)
+
+
+@given(st.one_of(st.none(), st.floats(0, 12)), st.floats(0.001, 25), st.integers(), st.integers(1, 6))
+@settings(deadline=None)
+def test_no_pause_outlasts_the_deadline_and_chance_does_not_decide_whether_there_is_one(
+    asked_s: float | None, left_s: float, seed: int, repeats: int
+) -> None:
+    steps = [paused(other, asked_s, left_s, repeats=repeats) for other in (seed, seed + 1, seed + 2)]
+    assert len({step is None for step in steps}) == 1
+    assert all(step.wait_s <= left_s for step in steps if step is not None)
+
+
+def test_with_another_model_to_try_it_is_the_bound_of_a_pause_that_is_looked_at() -> None:
+    others: dict[str, Any] = {"others": (deployments("b/1"),), "fallbacks": {"a": ("b",)}}
+    third, fourth = (paused(5, None, repeats=repeats, **others) for repeats in (3, 4))
+    assert third is not None
+    assert fourth is not None
+    assert (third.deployment.id, fourth.deployment.id) == ("a/1", "b/1")

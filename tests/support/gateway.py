@@ -143,7 +143,7 @@ async def gateway(
     endpoints = providers(environment or {}, clock, transport.simple)
     upstreams = Upstreams(endpoints, transport, clock, health, **upstream_options)
     policy = RoutingPolicy(**({"retries": 0} | {name: options.pop(name) for name in _OF_POLICY if name in options}))
-    random = Random(7)
+    random: Random = options.pop("random", None) or Random(7)
     line = Pipeline(catalogue, upstreams, random, Rota(random), policy, **({"sleep": sleep} | options))
     edge = Edge(
         routes(Models(catalogue, 1_700_000_000), line, Responses(Generation("responses", line), answers, clock, lines.append)),

@@ -145,6 +145,7 @@ def test_case_25_retry_after_is_passed_on_in_seconds() -> None:
     assert read(503, openai(), retry_after_ms="1500").retry_after_s == 1.5
     assert read(429, openai("Please try again in 1m2.5s.")).retry_after_s == 62.5
     assert read(400, openai(), retry_after="7").retry_after_s is None
+    assert [read(status, openai(), retry_after="7").retry_after_s for status in (500, 502, 504)] == [7, 7, 7]
 
 
 def test_long_messages_are_cut() -> None:

@@ -215,18 +215,19 @@ class Plan:
         del self._stage.tries[step.deployment.id], self._stage.tried[step.deployment.id]
 
     def _again(self, longest_wait_s: float) -> Step | None:
-        """A deployment of this stage once more, after the pause that it asked for and some more at random."""
+        """A deployment of this stage once more, after the pause that it asked for and some more at random. No pause is begun
+        that might be longer than the time that is left, so whether there is one is not left to chance."""
         stage = self._stage
         if stage.final or stage.tries.total() > self._policy.retries:
             return None
-        longest_wait_s = min(longest_wait_s, _LONGEST_WAIT_WITH_FALLBACK_S if self._queue else _LONGEST_WAIT_S)
+        worth_waiting_s = _LONGEST_WAIT_WITH_FALLBACK_S if self._queue else _LONGEST_WAIT_S
         for name in sorted(stage.tried, key=stage.tries.__getitem__):
             error = self._errors.get(name)
             if error is None or error.kind in _ELSEWHERE_ONLY or self._has_opened(name):
                 continue
-            wait_s = max(backoff_s(stage.tries[name], self._world.random), error.retry_after_s or 0.0)
-            if wait_s <= longest_wait_s:
-                return Step(stage.tried[name], wait_s=wait_s)
+            asked_s, own_s = error.retry_after_s or 0.0, longest_backoff_s(stage.tries[name])
+            if max(asked_s, own_s) <= worth_waiting_s and asked_s + own_s <= longest_wait_s:
+                return Step(stage.tried[name], wait_s=asked_s + backoff_s(stage.tries[name], self._world.random))
         return None
 
     def _has_opened(self, deployment: str) -> bool:
@@ -357,10 +358,13 @@ def _all_left_alone(name: str, blocked: Sequence[tuple[int, str]]) -> GatewayErr
     return GatewayError(ErrorKind.UNAVAILABLE, message, retry_after_s=in_s)
 
 
-def backoff_s(repeat: int, random: Random, *, base_s: float = 0.25, cap_s: float = 8.0) -> float:
-    """How long to wait before trying a deployment again: exponential, less up to a quarter of it at random.
-
-    The jitter keeps clients apart, and is small enough that every wait is much longer than the one before: full jitter would
-    often make it shorter."""
+def longest_backoff_s(repeat: int, *, base_s: float = 0.25, cap_s: float = 8.0) -> float:
+    """The longest pause of our own before the `repeat`th further try: 0.25 s, twice that each time, at most 8 s."""
     longest_s: float = min(cap_s, base_s * 2 ** (repeat - 1))
-    return random.uniform(0.75, 1.0) * longest_s
+    return longest_s
+
+
+def backoff_s(repeat: int, random: Random) -> float:
+    """Full jitter: anything up to `longest_backoff_s`, on top of what the provider asked for. Requests that failed together
+    come back spread over the whole time, even where a provider told all of them the same moment."""
+    return random.uniform(0.0, longest_backoff_s(repeat))

@@ -119,7 +119,11 @@ class Router(Section):
     health_probes: Annotated[HealthProbes, "What is asked of idle and failing deployments."] = field(
         default_factory=HealthProbes
     )
-    retries: Annotated[Index, "Further tries on the same model after a failure that may pass."] = 2
+    retries: Annotated[
+        Index,
+        "Further tries on the same model after a failure that may pass, each after what `Retry-After` asks plus a random part "
+        "of 0.25 s, 0.5 s, ... 8 s (full jitter), and only where the request's deadline allows.",
+    ] = 2
     attempt_timeout: Annotated[
         Duration | None, "Longest wait for one attempt's first byte. Default: the entry's `timeout`."
     ] = None

@@ -31,6 +31,10 @@ _QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "i
 _RATE_CODES = frozenset({"rate_limit_exceeded", "rate_limit_error", "rate_limited", "requests", "tokens", "too_many_requests"})
 _OVERLOAD_CODES = frozenset({"overloaded_error", "overloaded", "engine_overloaded", "capacity_exceeded", "service_unavailable"})
 _MODEL_CODES = frozenset({"model_not_found", "deploymentnotfound", "model_not_available", "invalid_model"})
+# Of what passes by itself a provider may know when.
+_PASSES = frozenset(
+    {ErrorKind.RATE_LIMITED, ErrorKind.UPSTREAM_OVERLOADED, ErrorKind.UPSTREAM_ERROR, ErrorKind.UPSTREAM_TIMEOUT}
+)
 _PARAMETER_CODES = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter"})
 
 
@@ -182,7 +186,7 @@ def _classify(status: int, report: _Report, retry_s: float | None, *, structured
         status=shown_status,
         param=param,
         code=code,
-        retry_after_s=retry_s if kind in (ErrorKind.RATE_LIMITED, ErrorKind.UPSTREAM_OVERLOADED) else None,
+        retry_after_s=retry_s if kind in _PASSES else None,
         upstream_status=status,
         upstream_type=report.type,
     )

@@ -12,9 +12,15 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 
-@cache
 def contexts(*names: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """(the server's, the client's) for a certificate of its own that holds for `names`."""
+    server, authority = server_and_authority(*names)
+    return server, ssl.create_default_context(cadata=authority)
+
+
+@cache
+def server_and_authority(*names: str) -> tuple[ssl.SSLContext, str]:
+    """The server's context, and what a client that is to believe it must trust, as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, names[0])])
     now = datetime.now(UTC)
@@ -36,5 +42,4 @@ def contexts(*names: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
         file = Path(folder) / "both.pem"
         file.write_bytes(pem + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         server.load_cert_chain(file)
-    client = ssl.create_default_context(cadata=pem.decode())
-    return server, client
+    return server, pem.decode()

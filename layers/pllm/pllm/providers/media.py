@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urljoin, urlsplit
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from pllm.core.errors import GatewayError, invalid
 from pllm.core.media_type import sniff, sniff_document
 from pllm.core.public_address import PublicUrl, RefusedUrlError, is_public, public_url
+from pllm.providers.tls import aiohttp, verified
 from pllm.wire.addressed_media import Wanted
 from pllm.wire.neutral import Inline
 
@@ -121,7 +120,7 @@ class MediaFetcher:
 
     async def _get(self, target: PublicUrl, addresses: Sequence[str], budget: "_Budget") -> "_File | str":
         """The file, or where it has moved to."""
-        connector = aiohttp.TCPConnector(resolver=_Pinned(addresses), use_dns_cache=False, ssl=self._verify or True)
+        connector = aiohttp.TCPConnector(resolver=_Pinned(addresses), use_dns_cache=False, ssl=self._verify or verified())
         timeout = aiohttp.ClientTimeout(total=None)  # the whole fetch has its own
         async with (
             aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False, trust_env=False) as session,
@@ -171,15 +170,17 @@ class _Budget:
         return RefusedUrlError(f"it is larger than {self._limits.bytes_each} bytes")
 
 
-class _Pinned(AbstractResolver):
+class _Pinned(aiohttp.abc.AbstractResolver):
     """Answers with the addresses that were judged, whatever is asked."""
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self._addresses = addresses
 
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[aiohttp.abc.ResolveResult]:
         return [
-            ResolveResult(
+            aiohttp.abc.ResolveResult(
                 hostname=host,
                 host=address,
                 port=port,

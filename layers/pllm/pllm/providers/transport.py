@@ -9,12 +9,12 @@ import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from io import BytesIO
 
-import aiohttp
 from yarl import URL
 
 from pllm.core.clock import Clock
 from pllm.core.errors import ErrorKind, GatewayError, broken_stream
 from pllm.providers.base import HttpRequest, Timeouts, UpstreamResponse
+from pllm.providers.tls import aiohttp, verified
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """A buffered answer above this is refused: it would not fit the function's memory, let alone the client's."""
@@ -56,9 +56,14 @@ class AiohttpTransport:
                     headers=request.headers,
                     timeout=limits,
                     allow_redirects=False,
+                    ssl=self._trust(request.url),
                 )
         except (TimeoutError, aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
             raise _send_failure(error, request.url, timeouts) from error
+
+    def _trust(self, url: str) -> ssl.SSLContext | bool:
+        """Certificates are read for those who need any: a model on the same machine is often asked without TLS."""
+        return self._verify or (True if url.startswith("http:") else verified())
 
     async def close(self) -> None:
         if self._connections is not None:
@@ -85,7 +90,7 @@ class AiohttpTransport:
 
     def _session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_POOL_TRUST_S, ssl=self._verify or True),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_POOL_TRUST_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("User-Agent",),
             auto_decompress=True,

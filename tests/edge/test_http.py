@@ -1,30 +1,52 @@
-"""What the edge does between events, around bodies and when a client goes."""
+"""What the edge does between the events of a stream, and when its client goes or does not read."""
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from tests.support.gateway import KEY, Harness, deployment, gateway
 from tests.support.upstream import Hang, chunk, event, upstream
 
-from pllm.edge import http
+from pllm.edge import event_stream
 from pllm.edge.app import Gateway
 from pllm.relay import LiveStream
 
 DELTA = event({"choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": None}]})
+USAGE = event({"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 2}})
 LAST = event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
 
 
-async def ask(gw: Harness, seen: "asyncio.Queue[dict[str, Any]]", body: dict[str, Any], gone: int = 10**9) -> None:
+@dataclass
+class Context:
+    """Lambda's, as far as it tells the time that is left."""
+
+    remaining_s: float
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(self.remaining_s * 1000)
+
+
+async def ask(
+    gw: Harness,
+    seen: "asyncio.Queue[dict[str, Any]]",
+    body: dict[str, Any],
+    gone: int = 10**9,
+    reads: asyncio.Event | None = None,
+    remaining_s: float | None = None,
+) -> None:
     """One streamed chat straight at the ASGI application; every message goes to `seen`. From message `gone` on, the client
-    is not there any more."""
-    scope = {
+    is not there any more, or, with `reads`, takes it only once that is set."""
+    scope: dict[str, Any] = {
         "type": "http",
         "method": "POST",
         "path": "/v1/chat/completions",
         "headers": [(b"authorization", f"Bearer {KEY}".encode())],
     }
+    if remaining_s is not None:
+        scope["aws.context"] = Context(remaining_s)
     count = 0
 
     async def receive() -> dict[str, Any]:
@@ -34,7 +56,9 @@ async def ask(gw: Harness, seen: "asyncio.Queue[dict[str, Any]]", body: dict[str
         nonlocal count
         count += 1
         if count > gone:
-            raise OSError("the client is gone")
+            if reads is None:
+                raise OSError("the client is gone")
+            await reads.wait()
         seen.put_nowait(message)
 
     await Gateway(gw.edge)(scope, receive, send)
@@ -44,7 +68,7 @@ BODY = {"model": "m", "messages": [{"role": "user", "content": "x"}], "stream": 
 
 
 async def test_a_silent_upstream_is_bridged_with_comments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "KEEP_ALIVE_S", 0.02)
+    monkeypatch.setattr(event_stream, "KEEP_ALIVE_S", 0.02)
     go_on = asyncio.Event()
     async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
         up.will_stream(DELTA, end=(Hang(go_on), *_rest()))
@@ -67,7 +91,7 @@ def _rest() -> tuple[bytes, ...]:
 async def test_an_upstream_that_answers_200_and_then_says_nothing_gets_its_status_committed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(http, "KEEP_ALIVE_S", 0.02)
+    monkeypatch.setattr(event_stream, "KEEP_ALIVE_S", 0.02)
     opened = LiveStream.open
 
     async def impatient(self: LiveStream, patience_s: float) -> None:
@@ -94,3 +118,76 @@ async def test_when_the_client_goes_the_upstream_is_cancelled_and_the_request_ac
         await asyncio.wait_for(up.hung_up.wait(), 5)
         assert gw.log()["client_gone"] is True
         assert "error" not in gw.log()
+
+
+async def test_a_client_that_goes_during_a_silence_is_found_by_the_next_comment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "KEEP_ALIVE_S", 0.02)
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
+        up.will_stream(DELTA, end=(Hang(),))
+        await asyncio.wait_for(ask(gw, asyncio.Queue(), BODY, gone=2), 5)
+        await asyncio.wait_for(up.hung_up.wait(), 5)
+        assert gw.log()["client_gone"] is True
+        assert "error" not in gw.log()
+        assert gw.log()["estimated"] is True
+
+
+async def test_no_comment_is_sent_while_a_slow_client_still_takes_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "KEEP_ALIVE_S", 0.01)
+    sending, most = 0, 0
+    reads = asyncio.Event()
+
+    async def slow(message: Any) -> None:
+        nonlocal sending, most
+        sending += 1
+        most = max(most, sending)
+        if message.get("body"):
+            await reads.wait()
+        sending -= 1
+
+    async def pieces() -> AsyncGenerator[bytes]:
+        yield DELTA
+        yield LAST
+
+    asyncio.get_running_loop().call_later(0.05, reads.set)
+    await event_stream.send_pieces(slow, (), pieces())
+    assert most == 1
+
+
+async def test_an_event_waits_for_a_comment_that_a_slow_client_still_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "KEEP_ALIVE_S", 0.01)
+    commented, reads = asyncio.Event(), asyncio.Event()
+    taken: list[bytes] = []
+
+    async def slow(message: Any) -> None:
+        if message.get("body", b"").startswith(b":"):
+            commented.set()
+            await reads.wait()
+        taken.append(message.get("body", b""))
+
+    async def pieces() -> AsyncGenerator[bytes]:
+        await commented.wait()
+        asyncio.get_running_loop().call_later(0.03, reads.set)
+        yield DELTA
+
+    await event_stream.send_pieces(slow, (), pieces())
+    assert taken == [b"", b": keep-alive\n\n", DELTA, b""]
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["with the whole answer waiting", "in the middle"])
+async def test_a_client_that_reads_nothing_until_the_deadline_is_accounted_for(
+    whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pllm.edge.exchange._LAST_WORDS_S", 0.05)
+    never = asyncio.Event()
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
+        if whole:
+            up.will_stream(
+                DELTA, LAST, event({"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 2}}), event("[DONE]")
+            )
+        else:
+            up.will_stream(DELTA, end=(Hang(),))
+        await asyncio.wait_for(ask(gw, asyncio.Queue(), BODY, gone=1, reads=never, remaining_s=1.6), 5)
+        assert gw.log()["client_gone"] is True
+        assert gw.log()["completion_tokens"] > 0
+        if not whole:
+            await asyncio.wait_for(up.hung_up.wait(), 5)

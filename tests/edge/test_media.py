@@ -215,7 +215,7 @@ async def test_audio_that_ends_before_its_first_byte_is_a_real_error() -> None:
 
 
 async def test_no_keep_alive_comment_lands_in_silent_audio(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pllm.edge.http.KEEP_ALIVE_S", 0.01)
+    monkeypatch.setattr("pllm.edge.event_stream.KEEP_ALIVE_S", 0.01)
     monkeypatch.setattr("pllm.attempt.COMMIT_AFTER_S", 0.01)
     released = asyncio.Event()
     async with upstream() as up, gateway([deployment(up.base_url)]) as gw:

@@ -92,3 +92,30 @@ async def test_a_runtime_api_that_is_not_there_is_told_with_its_address() -> Non
         connection = ResponseConnection(address, asyncio.get_running_loop())
         with pytest.raises(StreamClosedError, match=f"cannot connect to the Runtime API at {address}"):
             await _respond(connection, "1")
+
+
+async def test_what_several_tasks_send_stays_in_one_piece_when_nobody_reads_for_a_while(
+    runtime_api: RecordingRuntimeApi,
+) -> None:
+    connection = _connection(runtime_api)
+    await connection.open(request_head(connection.address, "1", None), b"")
+    large = [bytes([letter]) * 4_000_000 for letter in b"abc"]
+    await asyncio.gather(*(connection.write(piece) for piece in (large[0], b"small", large[1], large[2])))
+    await connection.finish()
+    assert await connection.acknowledged() == 202
+    assert runtime_api.posts[0].chunks == [large[0], b"small", large[1], large[2]]
+    connection.close()
+
+
+async def test_a_chunk_that_was_given_up_in_its_middle_is_not_followed_by_another() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        host, port = server.getsockname()
+        connection = ResponseConnection(f"{host}:{port}", asyncio.get_running_loop())
+        await connection.open(request_head(connection.address, "1", None), b"")
+        writing = asyncio.create_task(connection.write(b"x" * 20_000_000))
+        await asyncio.sleep(0)
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        with pytest.raises(StreamClosedError):
+            await connection.fail(LookupError("why"), "1")

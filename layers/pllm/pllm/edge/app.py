@@ -107,9 +107,10 @@ class Gateway:
         request = HttpRequest(scope, receive, self._edge.max_body_bytes)
         record = self._open_record(scope)
         trace = self._edge.tracing.begin(request, record) if self._edge.tracing is not None else None
-        sent = Sent(send)
+        deadline_s = self._deadline_s(scope)
+        sent = Sent(send, None if deadline_s is None else deadline_s - self._edge.clock.monotonic_s())
         try:
-            await self._serve(request, sent, record, trace, self._deadline_s(scope))
+            await self._serve(request, sent, record, trace, deadline_s)
         except ClientGoneError:
             record.client_gone = True
         except GatewayError as error:
@@ -118,6 +119,7 @@ class Gateway:
             self._log_crash(record, error)
             await self._refuse(request, sent, record, GatewayError(ErrorKind.INTERNAL, "The gateway failed."))
         finally:
+            sent.end()
             self._close_record(record)
             if self._edge.tracing is not None:
                 self._edge.tracing.end(trace, record, request)
@@ -179,7 +181,10 @@ class Gateway:
                 "x-pllm-deployment": header_text(record.deployment),
                 "x-pllm-attempts": str(record.attempts),
             }
-        await send_whole(sent, error.status, json_headers(extra), errors.body(error, request.path))
+        try:
+            await send_whole(sent, error.status, json_headers(extra), errors.body(error, request.path))
+        except ClientGoneError:
+            record.client_gone = True
 
     def _open_record(self, scope: Scope) -> RequestRecord:
         context = scope.get("aws.context")

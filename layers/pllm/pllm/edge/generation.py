@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from pllm.core.errors import ErrorKind, GatewayError, invalid
 from pllm.core.jsontext import JsonObject
 from pllm.core.tags import NO_TAGS
+from pllm.edge.event_stream import send_pieces
 from pllm.edge.exchange import Exchange
-from pllm.edge.http import HttpRequest, send_bytes, send_pieces, send_whole
+from pllm.edge.http import HttpRequest, send_bytes, send_whole
 from pllm.edge.tags import tags_and_body
 from pllm.pipeline import Call, Pipeline, Reply
 

@@ -4,24 +4,20 @@ Starlette is not imported here on purpose: the data plane has a dozen fixed path
 for the rest of the framework (docs/decisions/0002-no-framework-on-the-data-plane.md).
 """
 
-import asyncio
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, MutableMapping
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Any
 
 from pllm.core.config.policies import LAMBDA_BODY_BYTES
 from pllm.core.errors import ErrorKind, GatewayError, invalid
 from pllm.core.jsontext import JsonError, JsonObject, loads
-from pllm.wire.sse import KEEP_ALIVE
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = Iterable[tuple[str, str]]
-
-KEEP_ALIVE_S = 15.0
 
 # More of them are no length that anybody has: what really comes is counted.
 _DIGITS = re.compile(r"[0-9]{1,18}")
@@ -125,52 +121,6 @@ async def send_bytes(send: Send, headers: Headers, pieces: AsyncGenerator[bytes]
         async for piece in pieces:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def send_pieces(send: Send, headers: Headers, pieces: AsyncGenerator[bytes]) -> None:
-    """Sends whole events as they come, and a comment whenever nothing was sent for KEEP_ALIVE_S."""
-    await send(start_message(200, headers))
-    heartbeat = _Heartbeat(send)
-    try:
-        async with aclosing(pieces):
-            async for piece in pieces:
-                heartbeat.seen()
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-    finally:
-        await heartbeat.stop()
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-class _Heartbeat:
-    """Comments between events. It can never land inside one: every send is of whole events."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._loop = asyncio.get_running_loop()
-        self._last_s = self._loop.time()
-        self._sending: asyncio.Task[None] | None = None
-        self._timer = self._loop.call_later(KEEP_ALIVE_S, self._beat)
-
-    def seen(self) -> None:
-        self._last_s = self._loop.time()
-
-    def _beat(self) -> None:
-        due_s = self._last_s + KEEP_ALIVE_S - self._loop.time()
-        if due_s <= 0:
-            self.seen()
-            due_s = KEEP_ALIVE_S
-            self._sending = asyncio.ensure_future(self._comment())
-        self._timer = self._loop.call_later(due_s, self._beat)
-
-    async def _comment(self) -> None:
-        await self._send({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})
-
-    async def stop(self) -> None:
-        self._timer.cancel()
-        if self._sending is not None:
-            # A comment that cannot be sent means the client is gone; the stream's own send will say so.
-            with suppress(Exception):
-                await self._sending
 
 
 def start_message(status: int, headers: Headers) -> Message:

@@ -22,7 +22,10 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("POST", "config/versions"): {
         "version": 3,
         "etag": "e",
-        "warnings": [{"line": 4, "column": 2, "message": "not yet at work"}],
+        "warnings": [
+            {"line": 4, "column": 2, "message": "not yet at work"},
+            {"line": 0, "column": 0, "message": "'model_list[0]' (a) is disabled: KEY is not set"},
+        ],
     },
     ("POST", "config/rollback"): {"current": 1, "etag": "e"},
     ("POST", "config/diff"): {"against": 2, "diff": "-a\n+b\n"},
@@ -56,7 +59,10 @@ def test_publishing_replaces_the_version_in_use_and_shows_warnings(
     assert asked[-1] == ("POST", "config/versions", {"text": "model_list: []\n", "expected": 2, "note": "why"})
     said = capsys.readouterr()
     assert said.out == "version 3 is in use, everywhere within 5 seconds\n"
-    assert said.err == f"{file}:4:2: warning: not yet at work\n"
+    assert said.err.splitlines() == [
+        f"{file}:4:2: warning: not yet at work",
+        f"{file}: warning: 'model_list[0]' (a) is disabled: KEY is not set",
+    ]
 
 
 def test_an_expected_version_is_taken_at_its_word(asked: list[Any], file: str) -> None:

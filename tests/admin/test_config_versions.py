@@ -71,6 +71,28 @@ async def test_a_bad_configuration_is_refused_with_all_that_is_wrong_and_the_old
     assert (await plane.done("GET", f"{PATH}/versions"))["current"] == 1
 
 
+async def test_publishing_warns_of_what_this_environment_lacks_and_publishes_all_the_same(plane: Control) -> None:
+    lacking = text("a", ", api_key: '${MY_KEY}'") + "  - {model_name: b, params: {model: groq/llama}}\n"
+    lacking = lacking.replace("model_list: [", "model_list:\n  - ").replace("]\n", "\n", 1)
+    answer = await plane.done("POST", f"{PATH}/versions", json={"text": lacking, "expected": 0})
+    assert [(one["severity"], one["path"], one["message"]) for one in answer["warnings"]] == [
+        ("warning", "model_list[0]", "'model_list[0]' (a) is disabled: MY_KEY is not set"),
+        (
+            "warning",
+            "model_list[1]",
+            "'model_list[1]' (b) is disabled: no credential was found; Groq takes one in GROQ_API_KEY",
+        ),
+    ]
+    checked = await plane.done("POST", f"{PATH}/check", json={"text": lacking, "filename": "config.yaml"})
+    assert (checked["valid"], checked["problems"]) == (True, answer["warnings"])
+
+
+async def test_a_check_knows_what_publishing_would_refuse(plane: Control) -> None:
+    checked = await plane.done("POST", f"{PATH}/check", json={"text": text("a") + 'auth: {scrape_token: "${NOT_SET}"}'})
+    assert checked["valid"] is False
+    assert "NOT_SET is not set" in checked["problems"][0]["message"]
+
+
 async def test_endless_problems_are_cut(plane: Control) -> None:
     bad = "model_list:\n" + "  - {modle_name: x}\n" * 200
     _, _, message = await plane.refused("POST", f"{PATH}/versions", json={"text": bad, "expected": 0})

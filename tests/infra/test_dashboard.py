@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from tests.support.control import looked_out
 from tests.support.traffic import CATALOGUE, Traffic, run
 
 from pllm.admin.app import admin_app
@@ -179,7 +180,7 @@ async def test_the_control_planes_log_line_is_what_its_filter_looks_for(template
 
     found: list[dict[str, Any]] = []
     running = Running(Config(model_list=()), CATALOGUE, "etag", "test")
-    services = AdminServices(nobody, running, ManualClock(), lambda: "r", found.append)
+    services = AdminServices(nobody, running, ManualClock(), lambda: "r", found.append, looked_out)
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=admin_app(services)), base_url="http://a") as client:
         assert (await client.get("/api/admin/keys")).status_code == 401
     (one,) = resources(template, "AWS::Logs::MetricFilter").values()

@@ -1,6 +1,6 @@
 """The control plane built by hand around a table, with its clock and log lines in the test's hands."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from random import Random
@@ -14,7 +14,7 @@ from tests.support.versions import history_of
 from pllm.admin.app import admin_app
 from pllm.admin.services import AdminServices, ConfigDesk, Kept, LimitDesk, Running, Scope
 from pllm.core.allowances import Allowances
-from pllm.core.config import CompiledConfig, compile_config, etag_of, load_compiled
+from pllm.core.config import CompiledConfig, Config, ConfigProblem, compile_config, etag_of, load_compiled
 from pllm.core.config.loader import LoadedConfig, load
 from pllm.core.deployment import Deployment
 from pllm.core.principal import Principal
@@ -23,6 +23,8 @@ from pllm.core.secret import Secret
 from pllm.edge.auth import Authenticator, Identities
 from pllm.edge.http import HttpRequest
 from pllm.live import App
+from pllm.providers.outlook import outlook
+from pllm.providers.registry import Registry
 from pllm.state.fleet_reader import FleetReader
 from pllm.state.gate import Gates
 from pllm.state.key_reader import KeyReader
@@ -93,8 +95,9 @@ def allowances() -> Allowances:
     return Allowances(config.limits, config.budgets, 4)
 
 
-async def _variables() -> Mapping[str, str]:
-    return {"SET": "yes"}
+async def looked_out(config: Config, file: str) -> tuple[ConfigProblem, ...]:
+    """What an environment with one provider's key would warn of."""
+    return outlook(config, {"SET": "yes", "OPENAI_API_KEY": "sk-upstream-secret"}, Registry(), file)
 
 
 @asynccontextmanager
@@ -121,6 +124,7 @@ async def control(
         service.clock,
         lambda: "req-1",
         lines.append,
+        looked_out,
         kept,
         Secret(SCRAPE_TOKEN),
         missing,
@@ -128,9 +132,7 @@ async def control(
         fleet=FleetReader(store, service.clock) if table else None,
         breakers=service.breakers if table else None,
         limits=LimitDesk(gates_of(store, service), allowances()) if table else None,
-        configs=ConfigDesk(
-            history_of(store, service.clock), deployed or load_compiled(compile_config(load(DEPLOYED).config)), _variables
-        )
+        configs=ConfigDesk(history_of(store, service.clock), deployed or load_compiled(compile_config(load(DEPLOYED).config)))
         if table
         else None,
     )

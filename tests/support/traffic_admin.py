@@ -1,5 +1,6 @@
 """The control plane over the table that a known traffic left behind."""
 
+from tests.support.control import looked_out
 from tests.support.traffic import CATALOGUE, Traffic
 
 from pllm.admin.services import AdminServices, Running
@@ -24,6 +25,7 @@ def services_of(traffic: Traffic) -> AdminServices:
         clock=traffic.clock,
         new_id=lambda: "r",
         emit=lambda line: None,
+        outlook=looked_out,
         kept=kept(traffic.store, traffic.clock, lambda line: None),
         scrape_token=Secret("scrape"),
         fleet=FleetReader(traffic.store, traffic.clock),

@@ -19,7 +19,6 @@ from pllm.core.config import (
     compile_config,
     is_compiled,
     load_compiled,
-    resolve,
 )
 from pllm.core.config.loader import LoadedConfig, load
 from pllm.core.config.plain import to_plain
@@ -71,13 +70,16 @@ def check(path: str, environment: Mapping[str, str] | None = None, out: TextIO |
 
 def _check_start(config: Config, path: str, environment: Mapping[str, str], out: TextIO, err: TextIO) -> int:
     """What would happen if the gateway started with this environment."""
+    from pllm.providers.outlook import outlook  # with all providers: for this command alone
+    from pllm.providers.registry import Registry
+
     try:
-        resolved = resolve(config, environment.get, path)
+        warnings = outlook(config, environment, Registry(), path)
     except ConfigError as error:
         out.write("With this environment the gateway would not start:\n")
         out.writelines(f"  {problem}\n" for problem in error.problems)
         return OK
-    err.writelines(f"{warning}\n" for warning in resolved.warnings)
+    err.writelines(f"{warning}\n" for warning in warnings)
     return OK
 
 

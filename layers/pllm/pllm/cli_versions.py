@@ -40,7 +40,8 @@ def _publish(client: Client, arguments: argparse.Namespace) -> None:
     body = {"text": _text(arguments.file), "expected": _expected(client, arguments), "note": arguments.note}
     answer = client.ask("POST", "config/versions", body)
     for one in answer["warnings"]:
-        sys.stderr.write(f"{arguments.file}:{one['line']}:{one['column']}: warning: {one['message']}\n")
+        place = f"{arguments.file}:{one['line']}:{one['column']}" if one["line"] else arguments.file
+        sys.stderr.write(f"{place}: warning: {one['message']}\n")
     _print(arguments, answer, f"version {answer['version']} is in use, everywhere within 5 seconds\n")
 
 

@@ -1,5 +1,6 @@
 """Builds the control plane. Imported by its function alone: FastAPI is not for the data plane's cold start."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,11 +10,11 @@ from secrets import token_bytes
 from uuid import uuid4
 
 from pllm.admin.app import admin_app
-from pllm.admin.services import AdminServices, ConfigDesk, Kept, LimitDesk, Running, Scope
+from pllm.admin.services import AdminServices, ConfigDesk, Kept, LimitDesk, Outlook, Running, Scope
 from pllm.core.allowances import Allowances
 from pllm.core.catalogue import ModelCatalogue
 from pllm.core.clock import Clock
-from pllm.core.config import CompiledConfig, resolve
+from pllm.core.config import CompiledConfig, ConfigProblem, resolve
 from pllm.core.config.schema import Config
 from pllm.core.principal import Principal
 from pllm.core.record import RequestRecord
@@ -24,6 +25,7 @@ from pllm.identity import Known, authenticator
 from pllm.live import App, LiveGateway, Parts
 from pllm.providers.aws_credentials import AwsCredentialSource
 from pllm.providers.deployments import build
+from pllm.providers.outlook import left_out, outlook
 from pllm.providers.registry import Registry
 from pllm.providers.transport import AiohttpTransport
 from pllm.startup import Outside, Settings, begin
@@ -61,6 +63,7 @@ class LastingAdmin:
     kept: Kept | None
     known: Known
     configs: ConfigDesk | None
+    outlook: Outlook
     breakers: BreakerDesk | None
     tracing: Tracing
 
@@ -74,15 +77,17 @@ def control_plane(environment: Mapping[str, str], models: ModelCatalogue, clock:
     reader = KeyReader(store, clock, SystemRandom()) if store is not None else None
     credentials = AwsCredentialSource(environment, clock, transport.simple)
     outside = Outside(environment, settings, clock, transport.simple, credentials)
+    registry = Registry()
     lasting = LastingAdmin(
         clock,
         emit,
-        Registry(),
+        registry,
         models,
         store,
         kept(store, clock, emit) if store is not None else None,
         Known(reader, transport.simple, clock, emit),
-        configs(store, clock, start.deployed, outside) if store is not None else None,
+        configs(store, clock, start.deployed) if store is not None else None,
+        partial(_outlook, outside, registry),
         breakers(store, clock, partial(emit_move, emit, settings.function, clock)) if store is not None else None,
         Tracing(SystemRandom().getrandbits, clock, partial(environment.get, "_X_AMZN_TRACE_ID"), propagate=False),
     )
@@ -108,11 +113,12 @@ def application(lasting: LastingAdmin, compiled: CompiledConfig, variables: Mapp
             compiled.etag,
             compiled.source,
             version,
-            (*compiled.warnings, *resolved.warnings),
+            (*compiled.warnings, *resolved.warnings, *left_out(config, built, compiled.source)),
         ),
         clock=lasting.clock,
         new_id=lambda: uuid4().hex,
         emit=lasting.emit,
+        outlook=lasting.outlook,
         kept=lasting.kept,
         scrape_token=Secret(token) if token else None,
         missing=() if master_key else ("a master key",),
@@ -140,9 +146,14 @@ def limits(store: TransactionalStore, clock: Clock, config: Config, version: int
     return LimitDesk(Gates(store, clock, SystemRandom(), policy), Allowances(config.limits, config.budgets, version))
 
 
-def configs(store: TransactionalStore, clock: Clock, deployed: CompiledConfig, outside: Outside) -> ConfigDesk:
+def configs(store: TransactionalStore, clock: Clock, deployed: CompiledConfig) -> ConfigDesk:
     """Versions of the configuration in a table."""
-    return ConfigDesk(ConfigHistory(store, clock, Changes(store, clock, token_bytes)), deployed, outside.variables)
+    return ConfigDesk(ConfigHistory(store, clock, Changes(store, clock, token_bytes)), deployed)
+
+
+async def _outlook(outside: Outside, registry: Registry, config: Config, file: str) -> tuple[ConfigProblem, ...]:
+    variables = await outside.variables()
+    return await asyncio.to_thread(outlook, config, variables, registry, file)
 
 
 def breakers(store: TransactionalStore, clock: Clock, notify: Notify) -> BreakerDesk:

@@ -66,6 +66,15 @@ def test_check_warns_of_what_this_environment_lacks_and_prints_no_credential(goo
     assert "  master_key: ***" in out
 
 
+def test_check_warns_of_a_model_that_has_no_credential(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("model_list: [{model_name: a, params: {model: openai/x}}]\n")
+    code, _, err = checked(path)
+    lacking = "'model_list[0]' (a) is disabled: no credential was found; OpenAI takes one in OPENAI_API_KEY"
+    assert (code, err) == (OK, f"{path}: warning: {lacking}\n")
+    assert checked(path, {"OPENAI_API_KEY": "k"})[2] == ""
+
+
 def test_check_says_when_the_gateway_would_not_start(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("model_list: [{model_name: a, params: {model: x}}]\nauth: {master_key: '${MASTER}'}\n")

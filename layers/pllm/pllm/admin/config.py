@@ -28,19 +28,16 @@ async def get_config(at: Serving) -> ConfigView:
 
 
 @router.post("/check", summary="Check a configuration: everything that is wrong with it, and where")
-async def check_config(body: ConfigText) -> CheckView:
-    # A large one takes a second: other requests of this environment are not held up by it.
-    return await asyncio.to_thread(checked, body.text, body.filename)
-
-
-def checked(text: str, filename: str) -> CheckView:
+async def check_config(body: ConfigText, at: Serving) -> CheckView:
     from pllm.core.config.loader import load  # YAML: most requests need none
 
     try:
-        loaded = load(text, filename)
+        # A large one takes a second: other requests of this environment are not held up by it.
+        loaded = await asyncio.to_thread(load, body.text, body.filename)
+        warnings = (*loaded.warnings, *await at.outlook(loaded.config, body.filename))
     except ConfigError as error:
         return CheckView(valid=False, etag=None, problems=problems_of(error.problems))
-    return CheckView(valid=True, etag=etag_of(loaded.config), problems=problems_of(loaded.warnings))
+    return CheckView(valid=True, etag=etag_of(loaded.config), problems=problems_of(warnings))
 
 
 def problems_of(problems: Iterable[ConfigProblem]) -> list[ProblemView]:

@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field, model_validator
 
 from pllm.admin.config import problems_of
 from pllm.admin.schemas import Asked, Count, ProblemView
-from pllm.admin.services import ConfigDesk, Who, no_table, services
-from pllm.core.config import Config, ConfigError, resolve
+from pllm.admin.services import ConfigDesk, Serving, Who, no_table, services
+from pllm.core.config import Config, ConfigError
 from pllm.core.config.plain import to_plain
 from pllm.core.config.problem import Path
 from pllm.core.config.validate import is_secret_path
@@ -136,15 +136,16 @@ async def get_version(version: int, at: Desk) -> VersionText:
 
 
 @router.post("/versions", status_code=201, summary="Publish a configuration")
-async def publish(body: Publish, at: Desk, who: Who) -> PublishedView:
+async def publish(body: Publish, at: Desk, who: Who, serving: Serving) -> PublishedView:
     try:
-        await _check_start(body.text, at)
+        loaded = await asyncio.to_thread(check, body.text)
+        lacking = await serving.outlook(loaded.config, "config.yaml")
         published = await at.history.publish(body.text, expected=body.expected, by=who.id, note=body.note)
     except ConfigError as error:
         raise _refused(error) from None
     except VersionConflictError as error:
         raise _conflict(error) from None
-    return PublishedView(version=published.version, etag=published.etag, warnings=problems_of(published.warnings))
+    return PublishedView(version=published.version, etag=published.etag, warnings=problems_of((*published.warnings, *lacking)))
 
 
 @router.post("/rollback", summary="Go back to a version")
@@ -175,12 +176,6 @@ async def diff(body: Compare, at: Desk) -> DiffView:
 
 
 # --- How ------------------------------------------------------------------------------------------------------------
-
-
-async def _check_start(text: str, at: ConfigDesk) -> None:
-    """Raises ConfigError when an environment could not start with it: a variable that must be there is missing."""
-    loaded = await asyncio.to_thread(check, text)
-    resolve(loaded.config, (await at.variables()).get)
 
 
 def _compared(before: str | None, after: str | None, names: tuple[str, str], deployed: Config) -> str:

@@ -31,6 +31,10 @@ Scope = MutableMapping[str, Any]
 Authenticate = Callable[[Scope], Awaitable[Principal]]
 """Who sent the request with this ASGI scope. Raises GatewayError."""
 
+Outlook = Callable[[Config, str], Awaitable[tuple[ConfigProblem, ...]]]
+"""What an environment would warn of that took up a configuration, from a file of this name, now: its variables and the secret
+are read anew. Raises ConfigError where it could not start, GatewayError when the secret cannot be read."""
+
 PRINCIPAL = "pllm.principal"
 """Where the doorman leaves the principal in the ASGI scope."""
 
@@ -46,12 +50,10 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class ConfigDesk:
-    """What versions of the configuration are made with. `deployed` is version 0; `variables` reads the environment and the
-    secret anew."""
+    """What versions of the configuration are made with. `deployed` is version 0."""
 
     history: ConfigHistory
     deployed: CompiledConfig
-    variables: Callable[[], Awaitable[Mapping[str, str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class AdminServices:
     clock: Clock
     new_id: Callable[[], str]
     emit: Emit
+    outlook: Outlook
     kept: Kept | None = None
     scrape_token: Secret | None = None
     missing: tuple[str, ...] = ()

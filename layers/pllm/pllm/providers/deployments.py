@@ -23,10 +23,12 @@ ProfileOf = Callable[[str, str], ModelProfile]
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The catalogue of a configuration. `notes` say, in plain words, what was left out and why."""
+    """The catalogue of a configuration. `notes` say, in plain words, what was left out and why. `left_out`: why an entry of
+    `model_list`, by its position, has no deployment though it is switched on."""
 
     catalogue: Catalogue
     notes: tuple[str, ...] = ()
+    left_out: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -36,27 +38,32 @@ class _Builder:
     profile_of: ProfileOf
     models: dict[str, list[Deployment]] = field(default_factory=dict)
     disabled: dict[str, str] = field(default_factory=dict)
+    left_out: dict[int, str] = field(default_factory=dict)
     taken: dict[str, int] = field(default_factory=dict)
     unknown_bases: list[str] = field(default_factory=list)
 
-    def add(self, entry: ModelEntry) -> None:
+    def add(self, number: int, entry: ModelEntry) -> None:
         if not entry.enabled:
             self.disabled.setdefault(entry.model_name, "it is switched off, or a variable that it needs is not set.")
             return
         row, model = provider_of(entry.served, self.registry)
         try:
-            credentials = credentials_of(entry.served, row, self.variables)
+            credentials = self._credentials(entry, row)
         except CredentialError as error:
             self.disabled.setdefault(entry.model_name, str(error))
-            return
-        if not credentials and row.key_required:
-            self.disabled.setdefault(entry.model_name, f"no credential was found; {row.title} takes one in {row.key_env}.")
-            return
-        if row.base_url is None and row.kind in ("azure", "keyed") and entry.served.api_base is None:
-            self.disabled.setdefault(entry.model_name, f"{row.title} needs an 'api_base'.")
+            self.left_out[number] = str(error)
             return
         for credential in credentials or [Credential()]:
             self.models.setdefault(entry.model_name, []).append(self._deployment(entry, row, model, credential))
+
+    def _credentials(self, entry: ModelEntry, row: ProviderRow) -> list[Credential]:
+        """Raises CredentialError also where the entry has none, or no address to send it to."""
+        credentials = credentials_of(entry.served, row, self.variables)
+        if not credentials and row.key_required:
+            raise CredentialError(f"no credential was found; {row.title} takes one in {row.key_env}.")
+        if row.base_url is None and row.kind in ("azure", "keyed") and entry.served.api_base is None:
+            raise CredentialError(f"{row.title} needs an 'api_base'.")
+        return credentials
 
     def _deployment(self, entry: ModelEntry, row: ProviderRow, model: str, credential: Credential) -> Deployment:
         params = entry.served
@@ -110,8 +117,8 @@ class _Builder:
 def build(config: Config, registry: Registry, variables: Mapping[str, str], profile_of: ProfileOf) -> Built:
     """Every deployment of a resolved configuration. `variables`: the environment and the provider-keys secret, merged."""
     builder = _Builder(registry, variables, profile_of)
-    for entry in config.model_list:
-        builder.add(entry)
+    for number, entry in enumerate(config.model_list):
+        builder.add(number, entry)
     disabled = {name: why for name, why in builder.disabled.items() if name not in builder.models}
     catalogue = Catalogue(
         models={name: tuple(deployments) for name, deployments in builder.models.items()},
@@ -121,7 +128,7 @@ def build(config: Config, registry: Registry, variables: Mapping[str, str], prof
     )
     notes = [f"model {name!r} is not served: {why}" for name, why in disabled.items()]
     notes += [f"base_model {name!r} is not in the catalogue of models" for name in dict.fromkeys(builder.unknown_bases)]
-    return Built(catalogue, tuple(notes))
+    return Built(catalogue, tuple(notes), builder.left_out)
 
 
 def provider_of(params: Params, registry: Registry) -> tuple[ProviderRow, str]:

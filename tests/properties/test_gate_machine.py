@@ -23,7 +23,7 @@ from tests.support.dynamodb import create_table, dynamodb_local
 from pllm.core.clock import ManualClock
 from pllm.core.limit_answers import Denial
 from pllm.core.limit_image import GateImage, current_epochs, differs, new_image, rolled
-from pllm.core.limits import BudgetLimit, GateLimits, Period, Reservation, Spent, epochs
+from pllm.core.limits import ONLY_COUNTED, BudgetLimit, GateLimits, Period, Reservation, Spent, epochs
 from pllm.state.gate_outage import GatePolicy
 from pllm.state.gate_ticket import Hold, Ticket
 from pllm.state.memory import MemoryStore
@@ -31,7 +31,7 @@ from pllm.state.store import TransactionalStore
 from pllm.state.table import DynamoStore
 
 ENVIRONMENTS = 3
-NEEDS = st.builds(Reservation, st.integers(1, 400), st.integers(0, 4000))
+NEEDS = st.builds(Reservation, st.integers(1, 400), st.integers(0, 4000)) | st.just(ONLY_COUNTED)
 SPENT = st.builds(Spent, st.integers(0, 500), st.integers(0, 5000))
 TICKS = st.sampled_from([0.5, 7, 20, 61, 200, 961, 2000, 20_000, 100_000, 40 * 86_400])
 LIMITS = st.fixed_dictionaries(

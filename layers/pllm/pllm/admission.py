@@ -14,7 +14,7 @@ from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.limit_answers import Denial
 from pllm.core.limit_estimate import reserve
-from pllm.core.limits import GateLimits, Reservation, Spent
+from pllm.core.limits import ONLY_COUNTED, GateLimits, Reservation, Spent
 from pllm.core.record import RequestRecord
 from pllm.estimating import most_of, size_of
 from pllm.state.gate import Gates
@@ -46,6 +46,10 @@ class Admissions:
         if unpriced and any(one.budget is not None for one in scopes):
             raise _unpriced(call.model, unpriced)
         return Admission(self.gates, scopes, _most(needs))
+
+    def counted(self, call: Call) -> "Admission":
+        """For a call that uses no model: one of its caller's requests, and nothing else."""
+        return Admission(self.gates, call.limits, ONLY_COUNTED)
 
 
 class Admission:
@@ -87,15 +91,25 @@ class Admission:
         self._degraded |= caller.degraded
         return None if place is None else self._kept(place)
 
+    async def enter_alone(self) -> None:
+        """Asks the caller's limits alone, for a call that no deployment is needed for. Raises what refused."""
+        if self._gates is None:
+            return
+        caller = await self._gates.admit(self._scopes, self._need)
+        if isinstance(caller, Denial):
+            raise _refused(caller)
+        self._caller = caller
+        self._degraded |= caller.degraded
+
     async def close(self, record: RequestRecord, failure: BaseException | None = None) -> None:
-        """Settles with what the record says was used, or, after a `failure` without any answer, with what that may have cost.
-        A second time does nothing."""
+        """Settles with what the record says was used, or, after a `failure` without any answer, with what that may have cost:
+        nothing at all where nobody was asked. A second time does nothing."""
         if self._gates is None:
             return
         caller, self._caller = self._caller, None
         tickets = [*self._places, *([caller] if caller is not None else [])]
         self._places = []
-        if record.attempts == 0:  # nothing was sent to anybody
+        if failure is not None and record.attempts == 0:  # nothing was sent to anybody
             await asyncio.gather(*(self._gates.cancel(ticket) for ticket in tickets))
         else:
             spent = self._spent(record, failure)

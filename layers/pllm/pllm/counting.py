@@ -8,6 +8,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pllm.admission import Admission
 from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.tags import Tags, chosen
@@ -44,10 +45,34 @@ class TokenCounting:
     pipeline: Pipeline
 
     async def run(self, call: Call) -> Reply:
-        """Raises GatewayError for what is wrong with the request, and for a model that does not exist."""
+        """Raises GatewayError for what is wrong with the request, for a model that does not exist, and for a caller who has
+        no request left in this minute. No other limit is asked: nothing is generated, and nothing paid for."""
         catalogue = self.pipeline.catalogue
-        models = (catalogue.models[name] for name in catalogue.resolve(call.model))
+        models = [catalogue.models[name] for name in catalogue.resolve(call.model)]
         call.record.model = call.model
+        admission = self.pipeline.admissions.counted(call)
+        await self._admitted(admission, call)
+        try:
+            reply = await self._counted(models, call)
+        except BaseException as failure:
+            await admission.close(call.record, failure)
+            raise
+        state = {"x-pllm-state": "degraded"} if admission.degraded else {}
+        headers = {**reply.headers, **admission.headers, **state}
+        await admission.close(call.record)
+        return replace(reply, headers=headers)
+
+    async def _admitted(self, admission: Admission, call: Call) -> None:
+        clock = self.pipeline.upstreams.clock
+        began_s = clock.monotonic_s()
+        try:
+            await admission.enter_alone()
+        finally:
+            call.record.admit_s += clock.monotonic_s() - began_s
+            call.record.degraded = admission.degraded
+
+    async def _counted(self, models: list[tuple[Deployment, ...]], call: Call) -> Reply:
+        catalogue = self.pipeline.catalogue
         asked = Asked(lambda: decode_count_request(call.body), self.pipeline.fetcher(call))
         deployments = [one for some in models for one in sorted(some, key=lambda one: one.priority)]
         for deployment in _for_its_tags(deployments, call.tags) if catalogue.tagged else deployments:

@@ -111,6 +111,11 @@ def differs(image: GateImage, limits: GateLimits) -> bool:
     )
 
 
+def measured(image: GateImage, need: Reservation) -> GateImage:
+    """What of a gate a request is held against: all of it, or its requests alone."""
+    return replace(image, tokens_limit=None, budget_limit=None, parallel_limit=None) if need.only_counted else image
+
+
 def rolled(image: GateImage, to: Epochs, *, strict: bool) -> GateImage:
     """The image as it would stand in the epochs `to`, had the gate been moved there. `strict`: dead holds are spent."""
     return _to_period(_to_generation(_to_window(image, to.window), to.generation, strict), to.period)
@@ -176,6 +181,7 @@ def spare(image: GateImage, limits: GateLimits, now_s: float) -> tuple[int, int]
 def shortage(image: GateImage, limits: GateLimits, need: Reservation, now_s: float) -> LimitKind | None:
     """What one request would be refused for by a gate that is up to date, None where it would pass."""
     requests, tokens = spare(image, limits, now_s)
+    image = measured(image, need)
     if image.revoked:
         return LimitKind.REVOKED
     if image.budget_limit is not None and image.budget_left < need.micro_usd:

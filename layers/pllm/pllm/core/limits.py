@@ -58,14 +58,24 @@ class GateLimits:
     def limited(self) -> bool:
         return not (self.rpm is None and self.tpm is None and self.max_parallel is None and self.budget is None)
 
+    def concerns(self, need: "Reservation") -> bool:
+        """Whether anything here limits such a request."""
+        return self.rpm is not None if need.only_counted else self.limited
+
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """The most that one request can use. `unpriced`: a price it needs is not known, so `micro_usd` is no upper bound."""
+    """The most that one request can use. `unpriced`: a price it needs is not known, so `micro_usd` is no upper bound.
+    `only_counted`: it is one request of its minute and nothing else, so that tokens, money and calls in flight are neither
+    taken nor looked at."""
 
     tokens: int
     micro_usd: int
     unpriced: bool = False
+    only_counted: bool = False
+
+
+ONLY_COUNTED = Reservation(0, 0, only_counted=True)
 
 
 @dataclass(frozen=True, slots=True)

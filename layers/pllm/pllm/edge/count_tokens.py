@@ -27,6 +27,7 @@ class CountTokens:
             record=exchange.record,
             forward=forwarded(exchange.request),
             deadline_s=exchange.deadline_s,
+            limits=exchange.principal.limits,
             trace=exchange.trace,
             tags=header_tags(exchange) if self.pipeline.catalogue.tagged else NO_TAGS,
         )

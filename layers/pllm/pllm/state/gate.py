@@ -11,6 +11,7 @@ request died is free again 16 to 32 minutes later without any record of it.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from random import Random
 from threading import Lock
@@ -79,8 +80,8 @@ class Gates:
     async def admit_first(self, caller: Sequence[GateLimits], deployment: GateLimits | None, need: Reservation) -> _Result:
         """The caller's scopes and the first deployment's gate in one parallel batch. A deployment that refuses leaves the
         caller admitted; a caller that is refused leaves no trace at the deployment (whose result is then None)."""
-        scopes = [limits for limits in caller if limits.limited]
-        place = [deployment] if deployment is not None and deployment.limited else []
+        scopes = [limits for limits in caller if limits.concerns(need)]
+        place = [deployment] if deployment is not None and deployment.concerns(need) else []
         mine: Ticket | Denial = self._ticket([], [])
         its: Ticket | Denial | None = None
         if scopes or place:
@@ -147,6 +148,8 @@ class Gates:
 
     def _without_table(self, limits: GateLimits, need: Reservation) -> Hold | Denial:
         """The policy's answer. An answer that did not come counts as taken where the limit lets pass, as refused where not."""
+        if need.only_counted:
+            limits = replace(limits, tpm=None, max_parallel=None, budget=None)
         if self._policy.closed(limits):
             return unreachable(limits)
         standing, fleet = self._keeper.standing(limits), self._keeper.fleet(limits.scope)

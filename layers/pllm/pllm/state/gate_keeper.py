@@ -128,8 +128,9 @@ class Gatekeeper:
             return self._leases.take(limits.scope, at, need)
 
     def _permits(self, limits: GateLimits, image: GateImage | None, need: Reservation, now_s: float) -> int:
-        """How many to take at once. Slots are never leased: a lease would hold them while nobody runs."""
-        if image is None or image.parallel_limit is not None:
+        """How many to take at once. Slots are never leased: a lease would hold them while nobody runs. Nor is what takes no
+        share of tokens and money."""
+        if image is None or image.parallel_limit is not None or need.only_counted:
             return 1
         here = self._standing(limits, image, now_s).image
         requests, tokens = spare(here, limits, now_s)

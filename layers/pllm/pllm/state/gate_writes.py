@@ -21,7 +21,7 @@ and whoever admits must first have moved the gate to the present. So one write f
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pllm.core.limit_image import GateImage, carried, differs, new_image
+from pllm.core.limit_image import GateImage, carried, differs, measured, new_image
 from pllm.core.limits import Epochs, GateLimits, Reservation
 from pllm.state.store import Absent, AllOf, Attr, Compare, Condition, Exists, Expression, Item, Minus, Plus, Update
 
@@ -113,9 +113,9 @@ def next_write(asked: Asked, image: GateImage | None, absent: bool, at: Epochs, 
     """
     limits = asked.limits
     if absent or (image is not None and image.window == 0):
-        return Write(_create(asked, at), 1, new_image(limits, at))
+        return Write(_create(asked, at), 1, measured(new_image(limits, at), asked.need))
     if image is None:
-        expected = new_image(limits, at)
+        expected = measured(new_image(limits, at), asked.need)
         return Write(_admit(asked, expected, at, seen=False), asked.permits, expected)
     held = image.holds or image.held or image.parallel  # a lifted limit may have left holds: they do not burden a new one
     if held and image.generation < at.generation:
@@ -125,7 +125,8 @@ def next_write(asked: Asked, image: GateImage | None, absent: bool, at: Epochs, 
     if image.budget_limit is not None and image.period < at.period:
         return Write(_roll_period(limits.scope, image, at.period))
     if image.counts_by_minute and image.window < at.window:
-        return Write(_roll_and_admit(asked, image, at), asked.permits, image)
+        return Write(_roll_and_admit(asked, image, at), asked.permits, measured(image, asked.need))
+    image = measured(image, asked.need)
     return Write(_admit(asked, image, at, seen=True), asked.permits, image)
 
 
@@ -151,7 +152,8 @@ def _admit(asked: Asked, image: GateImage, at: Epochs, *, seen: bool) -> Update:
 
 
 def _roll_and_admit(asked: Asked, image: GateImage, at: Epochs) -> Update:
-    """The first request of a minute opens it and is in. Sliding: it is only in if what it knows of the old window holds."""
+    """The first request of a minute opens it and is in. Sliding: it is only in if what it knows of the old window holds.
+    The whole minute is opened also by a request that is held against a part of it."""
     conditions: list[Condition] = [Absent("off"), Compare("w", "=", image.window)]
     conditions += [_as_seen("rl", image.requests_limit), _as_seen("tl", image.tokens_limit)]
     values: dict[str, Expression] = {"w": at.window}
@@ -168,9 +170,11 @@ def _roll_and_admit(asked: Asked, image: GateImage, at: Epochs) -> Update:
         values["pt"] = Minus(Attr("tl"), Attr("t")) if adjacent else 0
         values["t"] = Minus(Attr("tl"), asked.tokens)
         used = image.tokens_limit - image.tokens_left if adjacent else 0
-        conditions += [Compare("tl", ">=", asked.tokens + _carried(asked, used, at)), *_unmoved(asked, "t", image.tokens_left)]
-    conditions += _hold_conditions(asked, image, at)
-    return _gate(asked.limits.scope, set=values, add=_hold(asked, image), condition=AllOf(tuple(conditions)))
+        conditions += [Compare("tl", ">=", asked.tokens + _carried(asked, used, at))] if not asked.need.only_counted else []
+        conditions += _unmoved(asked, "t", image.tokens_left)
+    against = measured(image, asked.need)
+    conditions += _hold_conditions(asked, against, at)
+    return _gate(asked.limits.scope, set=values, add=_hold(asked, against), condition=AllOf(tuple(conditions)))
 
 
 def _unmoved(asked: Asked, name: str, seen: int) -> list[Condition]:
@@ -213,7 +217,7 @@ def _create(asked: Asked, at: Epochs) -> Update:
     if fresh.budget_limit is not None:
         held = asked.need.micro_usd
         values |= {"b": fresh.budget_left - held, "hc": held, "h": held}
-    if fresh.parallel_limit is not None:
+    if fresh.parallel_limit is not None and not asked.need.only_counted:
         values |= {"kc": 1, "k": 1}
     return _gate(asked.limits.scope, set=values, condition=AllOf((Absent("w"), Absent("off"))))
 

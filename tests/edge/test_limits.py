@@ -2,20 +2,15 @@
 
 import asyncio
 from dataclasses import replace
-from random import Random
 from typing import Any
 
 import pytest
 from tests.support.gateway import deployment, gateway
+from tests.support.limited import Limited
 from tests.support.upstream import Cut, Hang, event, upstream
 
-from pllm.admission import Admissions
-from pllm.core.allowances import Allowances
-from pllm.core.clock import ManualClock
-from pllm.core.config.policies import Budget, Budgets, Limit, Limits
+from pllm.core.config.policies import Budget, Limit
 from pllm.core.profile import ModelProfile, Prices
-from pllm.state.gate import Gates
-from pllm.state.memory import MemoryStore
 
 ANSWER = {
     "id": "c",
@@ -26,22 +21,6 @@ ANSWER = {
     "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
 }
 PRICED = ModelProfile(default_max_tokens=100, prices=Prices(input=1_000_000, output=2_000_000), known=True)
-
-
-class Limited:
-    """Admissions over a memory store whose clock the test owns."""
-
-    def __init__(self, limit: Limit | None = None, budget: Budget | None = None) -> None:
-        self.store = MemoryStore()
-        self.clock = ManualClock(1_800_000_000.0)
-        self.gates = Gates(self.store, self.clock, Random(1))
-        limits = Limits(models={"m": limit} if limit else {})
-        budgets = Budgets(models={"m": budget} if budget else {})
-        self.allowances = Allowances(limits, budgets)
-        self.admissions = Admissions(self.gates, self.allowances)
-
-    async def left(self) -> Any:
-        return await self.gates.look(self.allowances.of_model("m"))
 
 
 async def test_requests_over_the_limit_are_told_which_limit_whose_and_when() -> None:

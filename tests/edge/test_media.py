@@ -389,14 +389,14 @@ async def test_an_unknown_model_is_a_404() -> None:
 
 
 @pytest.mark.parametrize("provider", ["anthropic", "bedrock", "vertex", "gemini"])
-async def test_other_dialects_do_not_serve_embeddings_and_the_answer_says_so(provider: str) -> None:
+async def test_other_dialects_do_not_serve_moderations_and_the_answer_says_so(provider: str) -> None:
     dialect = {"anthropic": "messages", "bedrock": "converse"}.get(provider, "gemini")
     async with gateway([deployment("http://127.0.0.1:1", provider=provider, dialects=(dialect,))]) as gw:
-        response = await post(gw, "embeddings", input="x")
+        response = await post(gw, "moderations", input="x")
         assert response.status_code == 400
         error = response.json()["error"]
         assert (error["code"], error["param"]) == ("unsupported_endpoint", "model")
-        assert "embeddings are served by OpenAI-dialect providers only" in error["message"]
+        assert "moderations are served by OpenAI-dialect providers only" in error["message"]
         assert provider in error["message"]
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pllm.call import Call, Endpoint, Reply
 from pllm.core.clock import Clock
@@ -14,12 +14,13 @@ from pllm.core.header_text import header_list, header_text
 from pllm.core.jsontext import loads
 from pllm.core.record import RequestRecord
 from pllm.estimating import note_estimate
-from pllm.providers.base import Timeouts, Transport, UpstreamResponse
+from pllm.providers.base import HttpRequest, Timeouts, Transport, UpstreamResponse
 from pllm.providers.copies import send_copies
+from pllm.providers.gathering import Gathered, gather
 from pllm.relay import LiveStream, note_usage
 from pllm.state.health import Health, Observation
 from pllm.translation import Translation, target_of
-from pllm.wire.lane import Lane, Target, WireRequest
+from pllm.wire.lane import Answer, GatheringLane, Lane, Part, Target, WireRequest
 from pllm.wire.neutral import UpstreamDialect
 
 if TYPE_CHECKING:
@@ -163,17 +164,41 @@ class Upstreams:
         deployment, wire = trying.deployment, trying.wire
         try:
             async with asyncio.timeout(trying.timeout_s):
+                if wire.bodies:
+                    return await self._gathered(trying)
                 http = await self.endpoints[deployment.provider].provider.prepare(deployment, wire, trying.dialect)
                 if trying.span is not None:
                     trying.span.url = http.url.partition("?")[0]
-                timeouts = Timeouts(first_byte_s=trying.timeout_s, idle_s=deployment.stream_idle_timeout_s)
-                response = await send_copies(self.transport, http, timeouts, wire.copies)
+                response = await send_copies(self.transport, http, _timeouts(trying), wire.copies)
                 trying.record.upstream_s += self.clock.monotonic_s() - trying.sent_s
                 if trying.span is not None:
                     trying.span.status = response.status
                 return await self._answer(response, trying)
         except TimeoutError:
             raise _too_slow(deployment, trying.timeout_s) from None
+
+    async def _gathered(self, trying: _Try) -> Reply:
+        """The answer that several calls make together."""
+        lane, record = cast("GatheringLane", trying.lane), trying.record
+        provider = self.endpoints[trying.deployment.provider].provider
+
+        async def prepare(call: WireRequest) -> HttpRequest:
+            http = await provider.prepare(trying.deployment, call, trying.dialect)
+            if trying.span is not None:
+                trying.span.url = http.url.partition("?")[0]
+            return http
+
+        found = await gather(self.transport, prepare, trying.wire, _timeouts(trying))
+        came_s = self.clock.monotonic_s()
+        record.upstream_s += came_s - trying.sent_s
+        if trying.span is not None:
+            trying.span.status = _status(found)
+        if found.failure is not None:
+            note_usage(record, lane.used(found.parts), None)  # the calls that were answered are billed all the same
+            raise _error(lane, found.failure)
+        answer = lane.gathered(found.parts)
+        record.translate_s += self.clock.monotonic_s() - came_s
+        return self._whole(trying, answer)
 
     async def _answer(self, response: UpstreamResponse, trying: _Try) -> Reply:
         lane, record = trying.lane, trying.record
@@ -191,15 +216,14 @@ class Upstreams:
         except BaseException:
             await response.close()
             raise
+        return replace(self._whole(trying, answer), close=response.close)
+
+    def _whole(self, trying: _Try, answer: Answer) -> Reply:
+        record = trying.record
         note_usage(record, answer.usage, answer.finish)
+        record.estimated = answer.estimated
         trying.succeeded(self.clock.monotonic_s())
-        return Reply(
-            self.headers(record),
-            answer.content_type,
-            answer.body,
-            close=response.close,
-            final=partial(loads, answer.body),
-        )
+        return Reply(self.headers(record), answer.content_type, answer.body, final=partial(loads, answer.body))
 
     async def _stream(self, response: UpstreamResponse, trying: _Try) -> Reply:
         live = LiveStream(response, trying.lane.relay(), trying.record, self.clock)
@@ -230,6 +254,20 @@ class Upstreams:
             trying.dropped(ended_s)  # its client left
         if live.produced is not None and not (live.whole and live.usage is not None):
             note_estimate(trying.record, trying.call, trying.deployment, live.usage, live.produced)
+
+
+def _timeouts(trying: _Try) -> Timeouts:
+    return Timeouts(first_byte_s=trying.timeout_s, idle_s=trying.deployment.stream_idle_timeout_s)
+
+
+def _status(found: Gathered) -> int:
+    if found.failure is None:
+        return found.parts[0].status
+    return found.failure.status if isinstance(found.failure, Part) else 0
+
+
+def _error(lane: Lane, failure: Part | GatewayError) -> GatewayError:
+    return failure if isinstance(failure, GatewayError) else lane.error(failure.status, failure.headers, failure.body)
 
 
 def _is_stream(request: WireRequest, response: UpstreamResponse) -> bool:

@@ -41,6 +41,9 @@ def size_of(call: Call) -> InputSize:
 def most_of(call: Call, size: InputSize, deployment: Deployment) -> Most:
     """The most tokens that `deployment` may use for a call of this size."""
     profile = deployment.profile
+    if call.native is not None and not call.native.generates:
+        read = most_tokens(size, max_tokens=0, max_input_tokens=profile.max_input_tokens, inputs=call.native.inputs)
+        return replace(read, answer=0)
     return most_tokens(
         size,
         max_tokens=_cap(call, deployment) if call.native is None else None,

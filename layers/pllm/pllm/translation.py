@@ -73,7 +73,7 @@ class Translation:
     async def lane(self, deployment: Deployment, target: Target) -> tuple[Lane, UpstreamDialect]:
         """The lane that this deployment's attempt takes, and the dialect spoken on it. Raises GatewayError(400)."""
         if self._native is not None:
-            return self._native.lane(target), "chat"
+            return self._native.lane(deployment, target)
         if self._dialect in deployment.dialects and native_suffices(self._dialect, self._body, target):
             dialect: UpstreamDialect = self._dialect  # type: ignore[assignment]  # both are its literals
             body = await self._asked.native_body(self._body, target.quirks) if dialect == "messages" else self._body

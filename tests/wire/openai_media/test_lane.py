@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from tests.wire.openai_media.forms import parsed, written
+from tests.wire.openai_media.lanes import lane_of
 
 from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
@@ -20,7 +21,7 @@ def target(**changes: Any) -> Target:
 
 
 def json_lane(path: str, body: dict[str, Any], to: Target | None = None) -> Lane:
-    return json_request(ENDPOINTS[path], body).lane(to or target())
+    return lane_of(json_request(ENDPOINTS[path], body), to or target())
 
 
 def form_asked(path: str, *fields: tuple[str, str]) -> MediaRequest:
@@ -44,7 +45,7 @@ def test_json_goes_on_with_only_the_model_changed() -> None:
 
 def test_a_form_goes_on_under_its_own_boundary() -> None:
     asked = form_asked("audio/transcriptions", ("response_format", "srt"))
-    lane = asked.lane(target())
+    lane = lane_of(asked, target())
     assert lane.request.content_type == "multipart/form-data; boundary=a1b2c3d4e5f6"
     fields, uploads = parsed(lane.request.body, lane.request.content_type)
     assert fields == [("model", "up"), ("response_format", "srt")]
@@ -53,7 +54,7 @@ def test_a_form_goes_on_under_its_own_boundary() -> None:
 
 def test_one_request_can_be_sent_to_several_deployments() -> None:
     asked = form_asked("audio/translations")
-    bodies = [asked.lane(target(model=name)).request.body for name in ("one", "two", "one")]
+    bodies = [lane_of(asked, target(model=name)).request.body for name in ("one", "two", "one")]
     assert bodies[0] == bodies[2] != bodies[1]
 
 
@@ -78,7 +79,7 @@ def test_a_provider_whose_address_names_the_model_gets_none_in_the_body() -> Non
 def test_how_a_json_request_wants_its_answer(path: str, body: dict[str, Any], delivery: str) -> None:
     asked = json_request(ENDPOINTS[path], {"model": "m", **body})
     assert asked.delivery == delivery
-    request = asked.lane(target()).request
+    request = lane_of(asked, target()).request
     assert request.stream is (delivery != "whole")
     assert request.stream_type == ("" if delivery == "bytes" else "text/event-stream")
     assert request.headers["accept"] == ("text/event-stream" if delivery == "events" else "*/*")
@@ -116,7 +117,7 @@ def test_what_the_gateway_must_know_is_checked(body: dict[str, Any], words: str)
 def test_a_refused_field_is_a_400_naming_it_and_the_model() -> None:
     for asked in (json_request(ENDPOINTS["embeddings"], BODY | {"user": "u"}), form_asked("images/edits", ("user", "u"))):
         with pytest.raises(GatewayError, match="'public' does not support 'user'") as caught:
-            asked.lane(target(quirks=Quirks(refused=frozenset({"user"}))))
+            lane_of(asked, target(quirks=Quirks(refused=frozenset({"user"}))))
         assert (caught.value.status, caught.value.param) == (400, "user")
 
 
@@ -124,7 +125,7 @@ def test_a_refused_field_may_be_dropped_and_is_listed() -> None:
     to = target(quirks=Quirks(refused=frozenset({"user"})), drop_unsupported=True)
     lane = json_lane("embeddings", BODY | {"user": "u"}, to)
     assert (sent(lane), lane.dropped) == (BODY | {"model": "up"}, ("user",))
-    form = form_asked("images/edits", ("user", "u")).lane(to)
+    form = lane_of(form_asked("images/edits", ("user", "u")), to)
     assert parsed(form.request.body, form.request.content_type)[0] == [("model", "up")]
     assert form.dropped == ("user",)
 
@@ -144,7 +145,7 @@ def test_configured_defaults_fill_the_fields_there_are_and_the_rest_is_reported(
     lane = json_lane("images/generations", {"model": "m", "prompt": "p", "user": "mine"}, to)
     assert sent(lane) == {"model": "up", "prompt": "p", "user": "mine", "n": 2}
     assert lane.dropped == ("temperature",)
-    form = form_asked("audio/transcriptions").lane(to)
+    form = lane_of(form_asked("audio/transcriptions"), to)
     assert parsed(form.request.body, form.request.content_type)[0] == [("model", "up"), ("temperature", "0.5")]
     assert form.dropped == ("n", "user")
 
@@ -193,7 +194,7 @@ def test_a_model_that_is_known_for_something_else_is_refused(path: str) -> None:
 def answered(path: str, body: Any, content_type: str = "application/json") -> Any:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     asked = json_request(ENDPOINTS[path], {"model": "m", "input": "four"})
-    answer = asked.lane(target()).answer(raw, content_type)
+    answer = lane_of(asked, target()).answer(raw, content_type)
     assert answer.body is raw
     return answer
 

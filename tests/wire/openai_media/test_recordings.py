@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from tests.wire.openai_media.lanes import lane_of
 
 from pllm.core.errors import GatewayError
 from pllm.wire.lane import Lane, Target
@@ -46,7 +47,7 @@ def interactions() -> Iterator[tuple[str, str, Any, dict[str, Any]]]:
 
 def lane(endpoint: str, body: Any = None) -> Lane:
     asked = json_request(ENDPOINTS[endpoint], {"model": "public", **(body or {})})
-    return asked.lane(Target("text-embedding-up", "public", "openai"))
+    return lane_of(asked, Target("text-embedding-up", "public", "openai"))
 
 
 def _bytes(response: dict[str, Any]) -> bytes:

@@ -96,10 +96,12 @@ def most_tokens(
     max_input_tokens: int | None = None,
     max_output_tokens: int | None = None,
     choices: int = 1,
+    inputs: int = 1,
 ) -> Most:
-    """`max_tokens` is the client's wish, the defaults and caps are the model's; `choices` is how many answers are asked for."""
+    """`max_tokens` is the client's wish, the defaults and caps are the model's; `choices` is how many answers are asked for,
+    `inputs` how many prompts there are, each of which may be as long as the model takes."""
     given = size.tokens()
-    prompt = given if max_input_tokens is None else min(given, max_input_tokens)
+    prompt = given if max_input_tokens is None else min(given, inputs * max_input_tokens)
     wanted = max_tokens if max_tokens is not None else default_max_tokens or max_output_tokens or FALLBACK_MAX_TOKENS
     answer = choices * (wanted if max_output_tokens is None else min(wanted, max_output_tokens))
     return Most(prompt, answer, min(size.audio_tokens, prompt))

@@ -14,6 +14,13 @@ cannot be told anything about it.
 StructuredOutput = Literal["native", "tool", "none"]
 """json_schema: native in the provider's API, emulated by a hidden forced tool, or not at all."""
 
+EmbeddingApi = Literal["", "titan", "titan-multimodal", "cohere", "embed-content"]
+"""How a model is asked for embeddings where its provider has several ways. "": as its provider's dialect says, if that says.
+
+titan, titan-multimodal, cohere: what Bedrock's InvokeModel takes for these makers' models. embed-content: on Vertex AI by
+embedContent and not by predict.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Prices:
@@ -69,6 +76,7 @@ class ModelProfile:
     supports_cache_marks: bool = True
     supports_temperature_with_top_p: bool = True
     max_stop_sequences: int | None = None
+    embedding_api: EmbeddingApi = ""
     refused_params: frozenset[str] = frozenset()
     prices: Prices = field(default_factory=Prices)
     known: bool = False

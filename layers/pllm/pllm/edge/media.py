@@ -11,6 +11,7 @@ from pllm.edge.generation import forwarded, permit, send_reply
 from pllm.edge.http import HttpRequest
 from pllm.edge.tags import header_tags
 from pllm.pipeline import Call, Pipeline
+from pllm.wire.lane import NativeCall
 
 if TYPE_CHECKING:
     from pllm.wire.openai_media import MediaRequest
@@ -31,7 +32,7 @@ _FORM = "multipart/form-data"
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """`POST /v1/<path>`. Answered by providers that speak OpenAI's dialect."""
+    """`POST /v1/<path>`. Answered by providers that speak OpenAI's dialect, embeddings by others too."""
 
     path: str
     pipeline: Pipeline
@@ -49,13 +50,21 @@ class Media:
             record=record,
             forward=forwarded(exchange.request),
             deadline_s=exchange.deadline_s,
-            native=asked,
+            native=_native(self.path, asked, body),
             form_bytes=form_bytes,
             limits=exchange.principal.limits,
             trace=exchange.trace,
             tags=header_tags(exchange) if self.pipeline.catalogue.tagged else NO_TAGS,
         )
         await send_reply(exchange, await self.pipeline.run(call))
+
+
+def _native(path: str, asked: "MediaRequest", body: JsonObject) -> NativeCall:
+    if path != "embeddings":
+        return asked
+    from pllm.wire.embeddings import EmbeddingsCall  # loaded by those who use it
+
+    return EmbeddingsCall(asked, body)
 
 
 async def _read(request: HttpRequest, path: str) -> "tuple[MediaRequest, JsonObject, int]":

@@ -4,7 +4,7 @@ A *lane* is one client's call against one deployment. The same-dialect lane edit
 goes through the neutral form. The pipeline cannot tell them apart.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -73,7 +73,8 @@ class WireRequest:
     percent-encoded. headers: those the wire needs; never credentials. stream_type: the content type under which a stream
     goes to the client, "" for the one that the upstream gives it. may_come_whole: the upstream may ignore the wish for a
     stream of events and answer whole, which then goes to the client so. copies: how many times it is sent at once; above 1
-    the answers come in the frames of `wire.fan_out`.
+    the answers come in the frames of `wire.fan_out`. bodies: where one answer takes calls of different bodies, all of them
+    (`body` is the first); then the lane is a GatheringLane.
     """
 
     path: str
@@ -86,6 +87,7 @@ class WireRequest:
     stream_type: str = "text/event-stream"
     may_come_whole: bool = False
     copies: int = 1
+    bodies: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +189,22 @@ class ClientWire(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A buffered answer in the client's dialect."""
+    """A buffered answer in the client's dialect. `estimated`: the provider did not say (all of) what it used."""
 
     body: bytes
     usage: Usage | None = None
     finish: str | None = None
     content_type: str = "application/json"
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The answer to one call of several. `headers` has lower-case names."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class Relay(Protocol):
@@ -258,11 +270,32 @@ class Lane(Protocol):
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError: ...
 
 
+class GatheringLane(Lane, Protocol):
+    """A lane whose request has `bodies`. `answer` and `relay` are not asked of it."""
+
+    def gathered(self, parts: Sequence[Part]) -> Answer:
+        """One answer of the good answers to all calls, in their order. Raises GatewayError(UPSTREAM_PROTOCOL)."""
+        ...
+
+    def used(self, parts: Sequence[Part]) -> Usage | None:
+        """What the calls used that were answered before another one failed; None where there were none. Never raises."""
+        ...
+
+
 class NativeCall(Protocol):
-    """A call that has no neutral form: only upstreams of its own dialect can serve it, in a lane that it makes itself."""
+    """A call that has no neutral form, and makes its own lanes. `inputs`: how many texts it has, each of which may be as long
+    as the model takes. `generates`: whether its answer is made of tokens that are billed."""
+
+    @property
+    def inputs(self) -> int: ...
+
+    @property
+    def generates(self) -> bool: ...
 
     def refusal(self, deployment: Deployment) -> GatewayError | None:
         """Why this deployment cannot serve it, as a 400; None when it may."""
         ...
 
-    def lane(self, target: Target) -> Lane: ...
+    def lane(self, deployment: Deployment, target: Target) -> tuple[Lane, UpstreamDialect]:
+        """The lane, and the dialect spoken on it. Raises GatewayError(400)."""
+        ...

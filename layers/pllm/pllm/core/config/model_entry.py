@@ -75,6 +75,8 @@ class RequestDefaults(Section):
     safety_identifier: Annotated[Text | None, "Default end-user safety id."] = None
     prompt_cache_key: Annotated[Text | None, "Default prompt cache key."] = None
     prompt_cache_retention: Annotated[Text | None, "Default prompt cache retention."] = None
+    dimensions: Annotated[Count | None, "Default length of an embedding."] = None
+    input_type: Annotated[Text | None, "Default of what embeddings are for: `search_document`, `search_query`, ..."] = None
 
     @property
     def defaults(self) -> dict[str, Any]:

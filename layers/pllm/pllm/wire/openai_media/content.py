@@ -42,6 +42,10 @@ class Content(Protocol):
         """A whole number of at least 1, which it is also where the client is silent or wrong: the provider judges."""
         ...
 
+    def items(self, name: str) -> int:
+        """How many texts (or lists of tokens) a field holds: 1 where it is no list of them."""
+        ...
+
     def length(self, name: str) -> int:
         """How many characters a text field has; 0 where there is no text."""
         ...
@@ -82,6 +86,10 @@ class JsonContent:
     def count(self, name: str) -> int:
         value = self._body.get(name)
         return value if isinstance(value, int) and not isinstance(value, bool) and value > 1 else 1
+
+    def items(self, name: str) -> int:
+        value = self._body.get(name)
+        return sum(isinstance(one, str | list) for one in value) or 1 if isinstance(value, list) else 1
 
     def length(self, name: str) -> int:
         value = self._body.get(name)

@@ -13,7 +13,8 @@ class MediaEndpoint:
     path: below `/v1` and below a provider's base URL alike. title: what it serves, in the plural. mode: the profile mode of
     the models that serve it. takes: what request bodies it has. answer_field: what every JSON answer holds. whole: the event
     that ends one result of an event stream ("" where there are none). audio: its answer is audio, relayed as it comes.
-    defaults: which of a deployment's configured defaults it has a field for.
+    defaults: which of a deployment's configured defaults it has a field for. generates: whether its answer may consist of
+    tokens that are billed.
     """
 
     path: str
@@ -24,10 +25,19 @@ class MediaEndpoint:
     whole: str = ""
     audio: bool = False
     defaults: frozenset[str] = frozenset()
+    generates: bool = True
 
 
 _ROWS = (
-    MediaEndpoint("embeddings", "embeddings", "embedding", "json", "data", defaults=frozenset({"user"})),
+    MediaEndpoint(
+        "embeddings",
+        "embeddings",
+        "embedding",
+        "json",
+        "data",
+        defaults=frozenset({"dimensions", "input_type", "user"}),
+        generates=False,
+    ),
     MediaEndpoint(
         "images/generations",
         "images",
@@ -60,7 +70,7 @@ _ROWS = (
     MediaEndpoint(
         "audio/translations", "audio translations", "transcription", "form", "text", defaults=frozenset({"temperature"})
     ),
-    MediaEndpoint("moderations", "moderations", "moderation", "json", "results"),
+    MediaEndpoint("moderations", "moderations", "moderation", "json", "results", generates=False),
 )
 
 ENDPOINTS = {row.path: row for row in _ROWS}

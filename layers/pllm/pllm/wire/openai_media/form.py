@@ -65,6 +65,9 @@ class Form:
         text = self._text(name) or ""
         return max(int(text), 1) if text.isascii() and text.isdigit() and len(text) < 6 else 1
 
+    def items(self, name: str) -> int:
+        return 1
+
     def length(self, name: str) -> int:
         return len(self._text(name) or "")
 

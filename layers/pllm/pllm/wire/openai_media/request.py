@@ -6,12 +6,13 @@ from pllm.core.deployment import Deployment
 from pllm.core.errors import GatewayError, invalid
 from pllm.core.jsontext import JsonObject
 from pllm.wire.lane import Lane, Target
+from pllm.wire.neutral import UpstreamDialect
 from pllm.wire.openai_media.content import Content, JsonContent
 from pllm.wire.openai_media.endpoints import MediaEndpoint
 from pllm.wire.openai_media.form import Form
 from pllm.wire.openai_media.lane import Delivery, MediaLane
 
-_DIALECT = "chat"
+_DIALECT: UpstreamDialect = "chat"
 """A provider that speaks OpenAI's Chat has these endpoints, or says itself that it has not."""
 
 
@@ -23,6 +24,14 @@ class MediaRequest:
     content: Content
     model: str
     delivery: Delivery
+
+    @property
+    def inputs(self) -> int:
+        return self.content.items("input")
+
+    @property
+    def generates(self) -> bool:
+        return self.endpoint.generates
 
     def refusal(self, deployment: Deployment) -> GatewayError | None:
         """Why this deployment cannot serve the request; None when it may."""
@@ -41,8 +50,8 @@ class MediaRequest:
             return None
         return invalid(why, "model", "unsupported_endpoint")
 
-    def lane(self, target: Target) -> Lane:
-        return MediaLane(self.endpoint, self.content, self.delivery, target)
+    def lane(self, deployment: Deployment, target: Target) -> tuple[Lane, UpstreamDialect]:
+        return MediaLane(self.endpoint, self.content, self.delivery, target), _DIALECT
 
 
 def json_request(endpoint: MediaEndpoint, body: JsonObject) -> MediaRequest:

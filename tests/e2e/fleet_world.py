@@ -2,7 +2,6 @@
 note everything."""
 
 import asyncio
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 from tests.support.llmock import Llmock
+from tests.support.ports import free_port
 from tests.support.processes import ROOT
 
 KEY = "sk-fleet"
@@ -150,7 +150,7 @@ class Fleet:
 @asynccontextmanager
 async def fleet(config: Path, dynamodb: str) -> AsyncIterator[Fleet]:
     """One uvicorn for each worker: the application that Lambda runs, in a process and an environment of its own."""
-    ports = [_free_port() for _ in range(WORKERS)]
+    ports = [free_port() for _ in range(WORKERS)]
     workers = [_worker(port, config, dynamodb) for port in ports]
     urls = [f"http://127.0.0.1:{port}" for port in ports]
     timeout = aiohttp.ClientTimeout(total=20)
@@ -188,10 +188,3 @@ async def _ready(session: aiohttp.ClientSession, url: str) -> None:
                     return
         await asyncio.sleep(0.1)
     raise AssertionError(f"{url} did not start")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

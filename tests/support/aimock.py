@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.ports import free_port
 from tests.support.processes import ROOT, require
 
 _SCRIPT = ROOT / ".tools/node/node_modules/@copilotkit/aimock/dist/cli.js"
@@ -19,9 +20,7 @@ def aimock(fixtures: Path, *options: str) -> Iterator[str]:
     node = shutil.which("node")
     require(node is not None and _SCRIPT.is_file(), "aimock (Node 20 and `make node`)")
     assert node is not None
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [node, str(_SCRIPT), "-p", str(port), "-f", str(fixtures), "--validate-on-load", "--log-level", "warn", *options]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

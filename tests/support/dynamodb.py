@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
+from tests.support.ports import free_port
 from tests.support.processes import ROOT, require
 
 _EMULATOR = ROOT / ".tools" / "dynamodb"
@@ -54,7 +54,7 @@ class Emulator:
         """Somebody else may take a port between its being found free and being used: then another one is tried, unless
         the address is known already."""
         for _ in range(1 if self._port else _TRIES):
-            port = self._port or _free_port()
+            port = self._port or free_port()
             self._process = self._run(port)
             if _answers(port, self._process):
                 self._port = port
@@ -84,13 +84,6 @@ def dynamodb_local() -> Iterator[str]:
         yield local.endpoint
     finally:
         local.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _answers(port: int, process: "subprocess.Popen[bytes]") -> bool:

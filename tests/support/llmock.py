@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
-from tests.runtime.support.emulator import free_port
+from tests.support.ports import free_port
 
 
 class Llmock:

@@ -46,16 +46,13 @@ def test_what_a_page_does_wrong_is_seen(url: str) -> None:
     with browser() as opened:
         with watched(opened, url, width=800, height=600) as bad:
             bad.page.goto("/bad", wait_until="networkidle")
-            seen = "\n".join(bad.complaints)
-            for part in ("said", "thrown", "CSP script-src-elem", "CSP style-src-attr", "CSP connect-src", "status 502"):
-                assert part in seen, part
-            assert "ran" not in bad.complaints
             [alt] = [line for line in violations(bad.page) if "image-alt" in line]
             assert alt.startswith("critical")
             with pytest.raises(AssertionError):
-                bad.forgive("nothing of this kind")
-            bad.forgive("said", "thrown", "CSP", "Content Security Policy", "502")
-            assert bad.complaints == []
+                bad.forgive("nothing of this kind", patience_ms=0)
+            refused = ("CSP script-src-elem", "CSP style-src-attr", "CSP connect-src", "Content Security Policy")
+            bad.forgive("said", "thrown", *refused, "status 502", "502")
+            assert bad.complaints == []  # also not that the script in the page ran
         with watched(opened, url, width=800, height=600) as good:
             good.page.goto("/good", wait_until="networkidle")
             assert (good.complaints, violations(good.page)) == ([], [])

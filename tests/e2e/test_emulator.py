@@ -116,10 +116,10 @@ def test_the_same_conversation_as_over_http(function: Emulated) -> None:
 
 
 def test_each_request_leaves_one_metric_line_and_no_words(function: Emulated) -> None:
-    before = function.log.count('"CloudWatchMetrics"')
-    answer(function, (EVENTS / "chat.json").read_bytes())
-    answer(function, (EVENTS / "health.json").read_bytes())
-    log = function.log
-    assert log.count('"CloudWatchMetrics"') - before in (1, 2)  # the last line is written after the last byte
+    ids = [answer(function, (EVENTS / f"{name}.json").read_bytes())[1]["x-request-id"] for name in ("chat", "health")]
+    # A metric line and a log line for each request, after its last byte.
+    log = [function.wait_for(f'"request_id":"{one}"', 2) for one in ids][-1]
+    lines = [line for line in log.splitlines() if '"CloudWatchMetrics"' in line]
+    assert [sum(one in line for line in lines) for one in ids] == [1, 1]
     assert "rivers" not in log
     assert LOCAL_KEY not in log

@@ -25,7 +25,7 @@ from tests.support.processes import LOCAL_KEY, Running, pllm_local
 from pllm.cli_probe import probe
 
 _TRIES = 3
-_IDLE_S = 1
+_IDLE_S = 1.5
 _MODELS = 120
 _STORY = "a story that is too long to be sent in five chunks and ends in pong"
 
@@ -126,7 +126,7 @@ def test_two_rate_limits_are_waited_out_as_long_as_they_ask(llmock: Llmock, call
 def test_a_rate_limit_too_long_to_wait_for_is_the_clients(llmock: Llmock, caller: Caller) -> None:
     llmock.will({"type": "fail", "status": 429, "retry_after": 3600})
     limited = caller.refused(429)
-    assert int(limited.headers["retry-after"]) in (3599, 3600)
+    assert 3590 <= int(limited.headers["retry-after"]) <= 3600
     assert set(llmock.findings()) <= {"gave_up"}  # a warning: nobody should wait for an hour
 
 
@@ -202,14 +202,14 @@ def test_a_stream_that_breaks_in_the_middle_is_an_error_that_the_client_sees(llm
 
 
 def test_a_slow_first_token_is_waited_for(llmock: Llmock, caller: Caller) -> None:
-    llmock.will({"type": "slow_first_token", "seconds": 0.6 * _IDLE_S})
+    llmock.will({"type": "slow_first_token", "seconds": 0.3 * _IDLE_S})
     assert "ping" in caller.streamed()
     assert llmock.findings() == []
     assert len(llmock.seen()) == 1
 
 
 def test_a_slow_answer_is_waited_for(llmock: Llmock, caller: Caller) -> None:
-    llmock.will({"type": "delay", "seconds": 0.6 * _IDLE_S})
+    llmock.will({"type": "delay", "seconds": 0.3 * _IDLE_S})
     assert "ping" in caller.whole()
     assert len(llmock.seen()) == 1
 

@@ -302,6 +302,22 @@ def test_a_tab_that_is_slow_to_come_does_not_overwrite_the_one_after_it(gateway:
         expect(panel.get_by_role("heading", name="Virtual keys")).to_have_count(0)
 
 
+def test_a_page_that_is_left_before_it_came_gives_up_what_it_asked_for_and_nobody_complains(
+    gateway: World, chrome: Browser
+) -> None:
+    with operator(chrome, gateway.url) as somebody:
+        somebody.log_in(LOCAL_KEY)
+        held: list[Held] = []
+        somebody.page.route("**/api/admin/models*", lambda route: held.append(route))
+        with somebody.page.expect_event("requestfailed") as given_up:
+            with somebody.page.expect_request("**/api/admin/models*"):
+                somebody.link("models").click()
+            somebody.link("keys").click()
+        assert "/api/admin/models" in given_up.value.url
+        somebody.wait_for("keys")
+        assert held
+
+
 def test_dialogs_fit_and_are_readable_by_all(somebody: tuple[Operator, int]) -> None:
     operator, width = somebody
     operator.open("keys")

@@ -54,6 +54,7 @@ def test_a_key_is_made_used_counted_and_revoked(gateway: World, administrator: O
     with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=secret, max_retries=0) as sdk:
         answer = sdk.chat.completions.create(model="smart", messages=[{"role": "user", "content": "hello"}])
         assert answer.choices[0].message.content == "You said: hello"
+        gateway.settled()
         used = usage_of(administrator, "from the page")
         assert (used["Requests"], used["Tokens"], used["Cost"]) == ("1", "13", "$0.000019")
         revoke(administrator, "from the page")
@@ -204,6 +205,7 @@ def facts(answer: Locator) -> dict[str, str]:
 
 
 def test_the_csv_is_what_the_api_says(gateway: World, administrator: Operator) -> None:
+    gateway.settled()
     administrator.open("usage")
     page: Page = administrator.page
     with page.expect_download() as saved, page.expect_request(re.compile("format=csv")) as asked:

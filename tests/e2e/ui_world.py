@@ -128,6 +128,11 @@ class World:
         body = {"model": model, "stream": stream, "messages": [{"role": "user", "content": text}]}
         return httpx.post(f"{self.url}/v1/chat/completions", json=body, headers=_bearer(key), timeout=30)
 
+    def settled(self) -> None:
+        """Waits until all that was answered is also counted: a worker takes the next request when the last one is settled. Only
+        where there is one worker."""
+        assert httpx.get(f"{self.url}/health", timeout=30).is_success
+
     def admin(self, method: str, path: str, body: Any = None) -> Any:
         """The JSON of an answer of the control plane that must be a success."""
         answer = httpx.request(method, f"{self.url}{path}", json=body, headers=_bearer(LOCAL_KEY), timeout=30)

@@ -186,7 +186,7 @@ async def test_a_client_that_reads_nothing_until_the_deadline_is_accounted_for(
             )
         else:
             up.will_stream(DELTA, end=(Hang(),))
-        await asyncio.wait_for(ask(gw, asyncio.Queue(), BODY, gone=1, reads=never, remaining_s=1.6), 5)
+        await asyncio.wait_for(ask(gw, asyncio.Queue(), BODY, gone=1, reads=never, remaining_s=2.0), 5)
         assert gw.log()["client_gone"] is True
         assert gw.log()["completion_tokens"] > 0
         if not whole:

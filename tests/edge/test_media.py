@@ -197,7 +197,7 @@ async def test_audio_that_is_cut_is_seen_to_be_cut(head: bytes) -> None:
 
 
 async def test_audio_that_stalls_or_takes_too_long_is_cut_too() -> None:
-    for limits in ({"stream_idle_timeout_s": 0.05}, {"timeout_s": 0.08}):
+    for limits in ({"stream_idle_timeout_s": 0.5}, {"timeout_s": 0.5}):
         async with upstream() as up, gateway([deployment(up.base_url, **limits)]) as gw:
             up.will(audio_head(), chunk(b"par"), Hang())
             messages, error = await served(gw, "audio/speech", {"input": "x"})

@@ -92,7 +92,7 @@ async def test_a_stream_that_breaks_breaks_the_whole() -> None:
 async def test_silence_in_one_stream_is_noticed() -> None:
     async with upstream() as up:
         up.will(STREAM_HEAD, chunk(b"x"), Hang())
-        transport, response = await send(up, 2, Timeouts(5, 5, 0.05))
+        transport, response = await send(up, 2, Timeouts(5, 5, 0.3))
         with pytest.raises(GatewayError) as caught:
             async for _ in response.chunks():
                 pass

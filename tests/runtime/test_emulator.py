@@ -98,17 +98,19 @@ def test_an_error_after_the_first_byte_goes_into_trailers_that_do_not_end_the_en
     emulated_app: Emulated, target: str
 ) -> None:
     pid = _pid(emulated_app)
+    said = "the response broke off after its first byte"
+    before = emulated_app.log.count(said)
     prelude, body = emulated_app.get(target)
     assert (prelude["statusCode"], body) == (200, b"half")
     assert _pid(emulated_app) == pid
-    assert "the response broke off after its first byte" in emulated_app.log
+    emulated_app.wait_for(said, before + 1)
 
 
 def test_an_exception_after_the_end_is_logged_and_the_answer_stands(emulated_app: Emulated) -> None:
     pid = _pid(emulated_app)
     assert emulated_app.get("/fail-late")[1] == b"whole"
     assert _pid(emulated_app) == pid
-    assert "the app failed after its response was complete" in emulated_app.log
+    emulated_app.wait_for("the app failed after its response was complete")
 
 
 def test_all_invocations_share_one_event_loop(emulated_app: Emulated) -> None:

@@ -6,6 +6,7 @@ Only test modules import this. Where playwright is not installed, that skips the
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ if find_spec("playwright") is None:
         pytest.fail("CI needs playwright (make check installs it)")
     pytest.skip("*** playwright is not here (make check installs it) ***", allow_module_level=True)
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 """What it is called where. `.ci/run` looks for the same."""
@@ -74,10 +75,13 @@ class Watched:
     page: Page
     complaints: list[str] = field(default_factory=list)
 
-    def forgive(self, *parts: str) -> None:
-        """Takes out complaints that have one of these parts in them. Every part must have been complained about."""
-        for part in parts:
-            assert any(part in one for one in self.complaints), (part, self.complaints)
+    def forgive(self, *parts: str, patience_ms: float = _PATIENCE_MS) -> None:
+        """Takes out complaints that have one of these parts in them. Every part must have been complained about, or be soon:
+        what a page shows and what it complains of do not come in an order."""
+        deadline_s = time.monotonic() + patience_ms / 1000
+        while missing := [part for part in parts if not any(part in one for one in self.complaints)]:
+            assert time.monotonic() < deadline_s, (missing, self.complaints)
+            self.page.wait_for_timeout(20)
         self.complaints[:] = [one for one in self.complaints if not any(part in one for part in parts)]
 
     def shoot(self, name: str) -> Path:
@@ -92,6 +96,11 @@ class Watched:
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.complaints.append(f"console {message.type}: {message.text} ({message.location.get('url', '')})")
+
+    def _on_failed_request(self, request: Request) -> None:
+        # Given up by the page itself, which does so when it is left, and may be in the middle of a refresh then.
+        if request.failure != "net::ERR_ABORTED":
+            self.complaints.append(f"failed: {request.method} {request.url} {request.failure}")
 
     def _on_response(self, response: Response) -> None:
         if response.status >= 500:
@@ -119,10 +128,7 @@ def watch(context: BrowserContext) -> Watched:
     page.add_init_script(_NOTE_VIOLATIONS)
     page.on("console", found._on_console)
     page.on("pageerror", lambda error: found.complaints.append(f"exception: {error}"))
-    page.on(
-        "requestfailed",
-        lambda request: found.complaints.append(f"failed: {request.method} {request.url} {request.failure}"),
-    )
+    page.on("requestfailed", found._on_failed_request)
     page.on("response", found._on_response)
     return found
 

@@ -128,13 +128,13 @@ async def test_after_three_failures_in_a_row_a_collector_is_left_alone_for_a_whi
 
 
 async def test_a_collector_that_hangs_costs_no_more_than_its_timeout() -> None:
-    async with upstream() as collector, world(collector.base_url, timeout_s=0.05) as made:
+    async with upstream() as collector, world(collector.base_url, timeout_s=0.5) as made:
         collector.will(Hang())
         made.request()
         async with asyncio.timeout(5):
             await made.exporter.flush()
         assert collector.requests[0].path == "/v1/traces"
-        assert "did not answer within 0.05 s" in made.lines[0]["warning"]
+        assert "did not answer within 0.5 s" in made.lines[0]["warning"]
 
 
 async def test_what_waits_is_bounded() -> None:

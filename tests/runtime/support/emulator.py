@@ -16,6 +16,9 @@ from typing import Any
 from tests.runtime.support.coverage import coverage_variables
 from tests.runtime.support.events import make_rest_event
 from tests.runtime.support.folders import APPS, ROOT, RUNTIME
+from tests.support.ports import free_port
+
+_PATIENCE_S = 30.0
 
 
 def find_emulator() -> Path | None:
@@ -26,13 +29,6 @@ def find_emulator() -> Path | None:
         return found[0]
     named = os.environ.get("PLLM_RIE")
     return Path(named) if named and Path(named).exists() else None
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Emulated:
@@ -48,9 +44,18 @@ class Emulated:
         """Everything the emulator and the function printed so far."""
         return self._log.read_text(errors="replace")
 
+    def wait_for(self, words: str, times: int = 1) -> str:
+        """The log once it has `words` so often. The emulator passes on what a function prints, which may take longer than
+        the answer."""
+        deadline_s = time.monotonic() + _PATIENCE_S
+        while (log := self.log).count(words) < times:
+            assert time.monotonic() < deadline_s, f"{words!r} is not in the log {times} times:\n{log}"
+            time.sleep(0.01)
+        return log
+
     def invoke(self, event: bytes) -> tuple[int, bytes]:
         """Status and body of the emulator's answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_PATIENCE_S)
         with contextlib.closing(connection):
             connection.request("POST", "/2015-03-31/functions/function/invocations", body=event)
             response = connection.getresponse()
@@ -107,11 +112,11 @@ def emulated(
         yield Emulated(port, log, process)
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=_PATIENCE_S)
 
 
 def _wait_until_it_listens(port: int) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return

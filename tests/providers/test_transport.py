@@ -2,15 +2,16 @@
 ends: nothing that arrived is lost, and silence is the provider's only while we listen."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.support.upstream import STREAM_HEAD, Cut, Hang, Step, chunk, upstream, whole
+from tests.support.upstream import STREAM_HEAD, Cut, Hang, Reset, Step, chunk, upstream, whole
 
 from pllm.core.clock import ManualClock
-from pllm.core.errors import GatewayError
+from pllm.core.errors import ErrorKind, GatewayError
 from pllm.providers.base import HttpRequest, Timeouts, UpstreamResponse
 from pllm.providers.transport import AiohttpTransport
 
@@ -90,18 +91,79 @@ async def test_a_provider_that_is_silent_after_a_slow_reader_is_found_out(leap: 
             await waiting
 
 
+@pytest.mark.parametrize("reads_slowly", [False, True], ids=["reading", "reading slowly"])
+async def test_chunks_that_are_none_break_an_answer_at_once(reads_slowly: bool) -> None:
+    released = asyncio.Event()
+    async with answered(chunk(b"one"), Hang(released), b"no size\r\nand so on", Hang()) as answer:
+        chunks = answer.chunks()
+        assert await anext(chunks) == b"one"
+        released.set()
+        if reads_slowly:
+            await asyncio.sleep(0.02)
+        with pytest.raises(GatewayError) as caught:
+            await anext(chunks)
+        assert caught.value.kind is ErrorKind.STREAM_BROKEN
+
+
+@pytest.mark.parametrize(("end", "error"), [(Cut(), None), (Reset(), "the connection was reset")], ids=["closed", "reset"])
+async def test_a_body_without_a_length_is_whole_when_its_connection_is_closed_and_not_when_it_is_reset(
+    end: Step, error: str | None
+) -> None:
+    released = asyncio.Event()
+    async with answered(b"one", Hang(released), end, head=b"HTTP/1.1 200 OK\r\n\r\n") as answer:
+        chunks = answer.chunks()
+        assert await anext(chunks) == b"one"
+        released.set()
+        if error is None:
+            assert [piece async for piece in chunks] == []
+        else:
+            with pytest.raises(GatewayError, match=error):
+                await anext(chunks)
+
+
+GZIP_HEAD = STREAM_HEAD.replace(b"\r\n\r\n", b"\r\ncontent-encoding: gzip\r\n\r\n")
+
+
+async def test_what_was_compressed_is_read_and_known_to_be_whole() -> None:
+    packed = gzip.compress(b"one and two")
+    async with answered(chunk(packed[:12]), chunk(packed[12:]), b"0\r\n\r\n", head=GZIP_HEAD) as answer:
+        assert await answer.read() == b"one and two"
+    async with answered(chunk(packed[:-9]), b"0\r\n\r\n", head=GZIP_HEAD) as answer:
+        with pytest.raises(GatewayError, match="its gzip data ended early"):
+            await answer.read()
+
+
+@pytest.mark.parametrize(
+    ("bytes_of_it", "why"),
+    [
+        (b"220 mail.example ESMTP\r\n", "does not speak HTTP: Bad status line"),
+        (
+            b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
+            "does not speak HTTP: Transfer-Encoding can't",
+        ),
+    ],
+)
+async def test_what_is_no_http_is_called_so(bytes_of_it: bytes, why: str) -> None:
+    with pytest.raises(GatewayError, match=why) as caught:
+        async with answered(head=bytes_of_it):
+            pass
+    assert caught.value.kind is ErrorKind.UPSTREAM_PROTOCOL
+
+
 @asynccontextmanager
-async def answered(*steps: Step) -> AsyncIterator[UpstreamResponse]:
-    """The answer to one request: a stream of `steps`."""
+async def answered(*steps: Step, head: bytes = STREAM_HEAD) -> AsyncIterator[UpstreamResponse]:
+    """The answer to one request: `head`, then `steps`."""
     transport = AiohttpTransport(ManualClock(1_000.0))
-    async with upstream() as provider:
-        provider.will(STREAM_HEAD, *steps)
-        answer = await transport.send(HttpRequest(f"{provider.base_url}/", {}, b"x"), _TIMEOUTS)
-        try:
-            yield answer
-        finally:
-            await answer.close()
-            await transport.close()
+    try:
+        async with upstream() as provider:
+            provider.will(head, *steps)
+            answer = await transport.send(HttpRequest(f"{provider.base_url}/", {}, b"x"), _TIMEOUTS)
+            try:
+                yield answer
+            finally:
+                await answer.close()
+    finally:
+        await transport.close()
 
 
 async def _known_to_be_over(answer: Any) -> None:

@@ -1,11 +1,13 @@
 """An upstream that does exactly what a script says, down to the byte: the way to be hurt on purpose.
 
-A script is a list of steps: bytes are sent, `Hang` waits until the client goes away or the test releases it, `Cut` resets the
-connection. One script answers one request; requests are kept for inspection.
+A script is a list of steps: bytes are sent, `Hang` waits until the client goes away or the test releases it, `Cut` closes the
+connection, `Reset` breaks it. One script answers one request; requests are kept for inspection.
 """
 
 import asyncio
 import json
+import socket
+import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,13 +21,18 @@ class Cut:
 
 
 @dataclass(frozen=True)
+class Reset:
+    """Break the connection here, by an RST. What the client had not taken from its socket is lost."""
+
+
+@dataclass(frozen=True)
 class Hang:
     """Say nothing until the client is gone, or until `released` is set."""
 
     released: asyncio.Event | None = None
 
 
-Step = bytes | Cut | Hang
+Step = bytes | Cut | Reset | Hang
 
 
 @dataclass
@@ -47,6 +54,7 @@ class Upstream:
     requests: list[Seen] = field(default_factory=list)
     scripts: list[Sequence[Step]] = field(default_factory=list)
     greeting: bytes = b""
+    connections: int = 0
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -62,6 +70,7 @@ class Upstream:
         self.will(STREAM_HEAD, *(chunk(event) for event in events), *end)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         try:
             writer.write(self.greeting)
             while (seen := await _read_request(reader)) is not None:
@@ -70,6 +79,9 @@ class Upstream:
                 script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
                 for step in script:
                     if isinstance(step, Cut):
+                        return
+                    if isinstance(step, Reset):
+                        _reset(writer)
                         return
                     if isinstance(step, Hang):
                         await self._hang(reader, step)
@@ -107,6 +119,12 @@ def event(value: Any) -> bytes:
     """An SSE event holding JSON, or raw text."""
     text = value if isinstance(value, str) else json.dumps(value)
     return f"data: {text}\n\n".encode()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    at_once = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+    writer.transport.abort()
 
 
 async def _read_request(reader: asyncio.StreamReader) -> Seen | None:

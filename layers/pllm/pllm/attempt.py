@@ -14,7 +14,7 @@ from pllm.core.header_text import header_list, header_text
 from pllm.core.jsontext import loads
 from pllm.core.record import RequestRecord
 from pllm.estimating import note_estimate
-from pllm.providers.base import HttpRequest, Timeouts, Transport, UpstreamResponse
+from pllm.providers.base import HttpRequest, Timeouts, Transport, UpstreamResponse, error_body
 from pllm.providers.copies import send_copies
 from pllm.providers.gathering import Gathered, gather
 from pllm.relay import LiveStream, note_usage
@@ -204,7 +204,7 @@ class Upstreams:
         lane, record = trying.lane, trying.record
         try:
             if not 200 <= response.status < 300:
-                raise lane.error(response.status, response.headers, await response.read())
+                raise lane.error(response.status, response.headers, await error_body(response))
             if _is_stream(lane.request, response):
                 return await self._stream(response, trying)
             asked_s = self.clock.monotonic_s()

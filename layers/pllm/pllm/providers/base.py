@@ -5,10 +5,12 @@ wire's business.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from pllm.core.deployment import Deployment
+from pllm.core.errors import GatewayError
 from pllm.core.evidence import Evidence
 from pllm.wire.lane import Quirks, WireRequest
 from pllm.wire.neutral import UpstreamDialect
@@ -55,6 +57,23 @@ class UpstreamResponse(Protocol):
     async def close(self) -> None:
         """Gives the connection back when the body was read whole, else drops it, which cancels the upstream's work."""
         ...
+
+
+_MOST_ERROR_BYTES = 256 * 1024
+
+
+async def error_body(response: UpstreamResponse) -> bytes:
+    """The body of an error, as far as it comes: its status says that it is one, whatever becomes of the rest."""
+    pieces: list[bytes] = []
+    size = 0
+    with suppress(GatewayError):
+        async with aclosing(response.chunks()) as chunks:
+            async for piece in chunks:
+                pieces.append(piece)
+                size += len(piece)
+                if size > _MOST_ERROR_BYTES:
+                    break
+    return b"".join(pieces)
 
 
 class Transport(Protocol):

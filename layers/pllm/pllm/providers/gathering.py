@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 
 from pllm.core.errors import GatewayError
-from pllm.providers.base import HttpRequest, Timeouts, Transport
+from pllm.providers.base import HttpRequest, Timeouts, Transport, error_body
 from pllm.wire.lane import Part, WireRequest
 
 MOST_AT_ONCE = 8
@@ -65,6 +65,7 @@ class _Sending:
         http = await self._prepare(replace(self._request, body=body))
         response = await self._transport.send(http, self._timeouts)
         try:
-            return Part(response.status, response.headers, await response.read())
+            good = 200 <= response.status < 300
+            return Part(response.status, response.headers, await (response.read() if good else error_body(response)))
         finally:
             await response.close()

@@ -12,8 +12,10 @@ from io import BytesIO
 from yarl import URL
 
 from pllm.core.clock import Clock
-from pllm.core.errors import ErrorKind, GatewayError, broken_stream
+from pllm.core.content_coding import Decoding
+from pllm.core.errors import ErrorKind, GatewayError, broken_stream, malformed_upstream
 from pllm.providers.base import HttpRequest, Timeouts, UpstreamResponse
+from pllm.providers.connections import Connections, StaleConnectionError, new_session, watch_loss
 from pllm.providers.tls import aiohttp, verified
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -25,6 +27,9 @@ _POOL_TRUST_S = 45.0
 
 _WHOLE_BYTES = 512 * 1024
 
+_LENGTHS = frozenset({"content-length", "transfer-encoding"})
+"""A body without either goes on until its connection closes."""
+
 
 class AiohttpTransport:
     """One connection pool for the life of the environment. Bound to the event loop that first uses it."""
@@ -32,7 +37,7 @@ class AiohttpTransport:
     def __init__(self, clock: Clock, *, verify: ssl.SSLContext | None = None) -> None:
         self._clock = clock
         self._verify = verify
-        self._connections: _Connections | None = None
+        self._connections: Connections | None = None
         self._last_use_s = 0.0
 
     async def send(self, request: HttpRequest, timeouts: Timeouts) -> UpstreamResponse:
@@ -46,20 +51,31 @@ class AiohttpTransport:
         return _AiohttpResponse(response, timeouts.idle_s, connections)
 
     async def _sent(self, session: aiohttp.ClientSession, request: HttpRequest, timeouts: Timeouts) -> aiohttp.ClientResponse:
-        limits = aiohttp.ClientTimeout(total=None, connect=timeouts.connect_s, sock_read=None)
+        """Past kept connections that are dead. A request that one of those took along is sent again, once: it was closed before
+        the request came, and a provider that is well must not look as if it were not."""
         try:
             async with asyncio.timeout(timeouts.first_byte_s):
-                return await session.request(
-                    request.method,
-                    URL(request.url, encoded=True),  # exactly as given: a signature covers it
-                    data=_in_pieces(request.body),
-                    headers=request.headers,
-                    timeout=limits,
-                    allow_redirects=False,
-                    ssl=self._trust(request.url),
-                )
+                taken_along = False
+                while True:
+                    try:
+                        return await self._try(session, request, timeouts)
+                    except StaleConnectionError as error:
+                        if error.sent and taken_along:
+                            raise
+                        taken_along |= error.sent
         except (TimeoutError, aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
             raise _send_failure(error, request.url, timeouts) from error
+
+    async def _try(self, session: aiohttp.ClientSession, request: HttpRequest, timeouts: Timeouts) -> aiohttp.ClientResponse:
+        return await session.request(
+            request.method,
+            URL(request.url, encoded=True),  # exactly as given: a signature covers it
+            data=_in_pieces(request.body),
+            headers=request.headers,
+            timeout=aiohttp.ClientTimeout(total=None, connect=timeouts.connect_s, sock_read=None),
+            allow_redirects=False,
+            ssl=self._trust(request.url),
+        )
 
     def _trust(self, url: str) -> ssl.SSLContext | bool:
         """Certificates are read for those who need any: a model on the same machine is often asked without TLS."""
@@ -78,52 +94,24 @@ class AiohttpTransport:
         finally:
             await response.close()
 
-    async def _trusted(self) -> "_Connections":
+    async def _trusted(self) -> Connections:
         now, old = self._clock.wall_s(), self._connections
         if old is not None and now - self._last_use_s > _POOL_TRUST_S:
             self._connections = None
             await old.retire()
         self._last_use_s = now
         if self._connections is None:
-            self._connections = _Connections(self._session())
+            self._connections = Connections(new_session(_POOL_TRUST_S))
         return self._connections
-
-    def _session(self) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_POOL_TRUST_S),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("User-Agent",),
-            auto_decompress=True,
-        )
-
-
-class _Connections:
-    """A pool and how many answers are coming on it. One that is not trusted any more is closed with the last of them: a pool
-    that closes takes its streams along, and they would not even be told."""
-
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self.session = session
-        self.answers = 0
-        self._retired = False
-
-    async def retire(self) -> None:
-        self._retired = True
-        await self._close_if_unused()
-
-    async def left(self) -> None:
-        self.answers -= 1
-        await self._close_if_unused()
-
-    async def _close_if_unused(self) -> None:
-        if self._retired and not self.answers:
-            await self.session.close()
 
 
 class _AiohttpResponse:
-    def __init__(self, response: aiohttp.ClientResponse, idle_s: float, connections: _Connections) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, idle_s: float, connections: Connections) -> None:
         self._response = response
-        self._connections: _Connections | None = connections
+        self._connections: Connections | None = connections
         self._idle_s = idle_s
+        self._was_reset = False
+        self._unwatch = watch_loss(response, self._lost)
         self.status = response.status
         headers: dict[str, str] = {}
         for name, value in response.headers.items():
@@ -132,22 +120,35 @@ class _AiohttpResponse:
 
     async def chunks(self) -> AsyncGenerator[bytes]:
         content = self._response.content
+        decoding = Decoding(", ".join(self._response.headers.getall("content-encoding", ())))
         silence = _Silence(self._idle_s, self._response.close)
         try:
-            while chunk := await content.readany():
+            while data := await content.readany():
                 silence.broken()
-                yield chunk
+                for chunk in decoding.feed(data):
+                    yield chunk
                 silence.listens()
         except (TimeoutError, aiohttp.ClientError, ssl.SSLError, OSError) as error:
             if silence.too_long:
                 raise _silent(self._idle_s) from error
-            if rest := _unread(content):
-                yield rest
+            for chunk in decoding.feed(_unread(content)):
+                yield chunk
             raise broken_stream("the connection closed before the answer was complete") from error
         finally:
             silence.stop()
         if silence.too_long:
             raise _silent(self._idle_s)
+        if self._was_reset and not self.headers.keys() & _LENGTHS:
+            raise broken_stream("the connection was reset")
+        decoding.end()
+
+    def _lost(self, reset: bool) -> None:
+        """aiohttp takes a reset for the end of a body that goes on until its connection closes; and it tells nobody of a body
+        whose chunks are no chunks."""
+        self._was_reset = reset
+        content = self._response.content
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError("the connection was lost"))
 
     async def read(self) -> bytes:
         pieces: list[bytes] = []
@@ -162,6 +163,7 @@ class _AiohttpResponse:
         return b"".join(pieces)
 
     async def close(self) -> None:
+        self._unwatch()
         if self._response.content.at_eof():
             self._response.release()
         else:
@@ -195,6 +197,9 @@ def _send_failure(error: Exception, url: str, timeouts: Timeouts) -> GatewayErro
         return GatewayError(ErrorKind.UPSTREAM_UNREACHABLE, f"{host!r} is not an address that can be called.")
     if isinstance(error, aiohttp.ClientConnectorError):
         return GatewayError(ErrorKind.UPSTREAM_UNREACHABLE, f"{host} could not be reached: {_reason(error)}.")
+    if isinstance(error, aiohttp.ClientResponseError):
+        why = str(error.message).splitlines()[0][:200] if error.message else "it cannot be read"
+        return malformed_upstream(f"{host} does not speak HTTP: {why.rstrip(':.')}")
     return GatewayError(ErrorKind.UPSTREAM_UNREACHABLE, f"{host} closed the connection without an answer.")
 
 

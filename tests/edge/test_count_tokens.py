@@ -3,27 +3,18 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from random import Random
 from typing import Any
 
 import anthropic
 import pytest
+from tests.support.caller import Caller
 from tests.support.gateway import KEY, Harness, deployment, gateway
 from tests.support.upstream import Cut, Hang, Upstream, upstream, whole
 
-from pllm.admission import Admissions
-from pllm.core.clock import ManualClock
 from pllm.core.deployment import Deployment
 from pllm.core.limits import BudgetLimit, GateLimits, Reservation
-from pllm.core.principal import Principal
 from pllm.core.secret import Secret
-from pllm.edge.app import Gateway
-from pllm.edge.auth import Authenticator
-from pllm.edge.http import HttpRequest
-from pllm.state.gate import Gates
 from pllm.state.gate_ticket import Ticket
-from pllm.state.memory import MemoryStore
-from pllm.state.store import Applied, Refused, Update
 
 HELLO: Any = [{"role": "user", "content": "hello"}]
 TOOLS: Any = [{"name": "f", "description": "F.", "input_schema": {"type": "object", "properties": {}}}]
@@ -168,42 +159,10 @@ async def test_errors_have_anthropics_shape(fields: dict[str, Any], status: int,
 # --- Limits ----------------------------------------------------------------------------------------------------------
 
 
-class Caller:
-    """A key with limits, and the table that keeps them."""
-
-    def __init__(self, *limits: GateLimits) -> None:
-        self.limits = limits
-        self.store = CountedStore()
-        self.clock = ManualClock(1_800_000_000.0)
-        self.gates = Gates(self.store, self.clock, Random(1))
-
-    @asynccontextmanager
-    async def sdk(self, *deployments: Deployment) -> AsyncIterator[anthropic.AsyncAnthropic]:
-        async with gateway(deployments, admissions=Admissions(self.gates)) as gw:
-            door = _Door(Principal("key_1", "user", limits=self.limits))
-            async with gw.against(Gateway(replace(gw.edge, authenticator=door))) as client:
-                yield anthropic.AsyncAnthropic(api_key=KEY, base_url="http://gateway", http_client=client, max_retries=0)
-
-
-class CountedStore(MemoryStore):
-    def __init__(self) -> None:
-        super().__init__()
-        self.writes = 0
-
-    async def update(self, update: Update) -> Applied | Refused:
-        self.writes += 1
-        return await super().update(update)
-
-
-class _Door(Authenticator):
-    """Everybody is the same caller."""
-
-    def __init__(self, principal: Principal) -> None:
-        super().__init__(None)
-        self._principal = principal
-
-    async def authenticate(self, request: HttpRequest) -> Principal:
-        return self._principal
+@asynccontextmanager
+async def limited(caller: Caller, *deployments: Deployment) -> AsyncIterator[anthropic.AsyncAnthropic]:
+    async with caller.client(*deployments) as client:
+        yield anthropic.AsyncAnthropic(api_key=KEY, base_url="http://gateway", http_client=client, max_retries=0)
 
 
 ALL = GateLimits("key/key_1", rpm=2, tpm=10, max_parallel=1, budget=BudgetLimit(5))
@@ -211,7 +170,7 @@ ALL = GateLimits("key/key_1", rpm=2, tpm=10, max_parallel=1, budget=BudgetLimit(
 
 async def test_a_count_is_one_of_its_keys_requests_a_minute() -> None:
     caller = Caller(ALL)
-    async with upstream() as up, caller.sdk(claude(up)) as sdk:
+    async with upstream() as up, limited(caller, claude(up)) as sdk:
         up.will_answer({"input_tokens": 14})
         _, headers = await count(sdk)
         assert headers["x-ratelimit-remaining-requests"] == "1"
@@ -231,7 +190,7 @@ async def test_a_count_takes_nothing_else_and_is_refused_by_nothing_else() -> No
     assert isinstance(spent, Ticket)
     before = await caller.gates.look(ALL)
     assert before is not None
-    async with upstream() as up, caller.sdk(claude(up)) as sdk:
+    async with upstream() as up, limited(caller, claude(up)) as sdk:
         up.will_answer({"input_tokens": 14})
         caller.store.writes = 0
         assert (await count(sdk))[0] == 14
@@ -241,7 +200,7 @@ async def test_a_count_takes_nothing_else_and_is_refused_by_nothing_else() -> No
 
 async def test_an_estimate_counts_and_a_request_that_cannot_be_counted_does_not() -> None:
     caller = Caller(ALL)
-    async with upstream() as up, caller.sdk(deployment(up.base_url)) as sdk:
+    async with upstream() as up, limited(caller, deployment(up.base_url)) as sdk:
         with pytest.raises(anthropic.BadRequestError):
             await count(sdk, messages=[{"role": "nobody", "content": "x"}])
         assert (await count(sdk))[1]["x-pllm-emulated"] == "count_tokens"
@@ -251,7 +210,7 @@ async def test_an_estimate_counts_and_a_request_that_cannot_be_counted_does_not(
 @pytest.mark.parametrize("limits", [(), (replace(ALL, rpm=None),)], ids=["no limits", "none of requests"])
 async def test_without_a_limit_of_requests_the_table_is_not_asked(limits: tuple[GateLimits, ...]) -> None:
     caller = Caller(*limits)
-    async with upstream() as up, caller.sdk(claude(up)) as sdk:
+    async with upstream() as up, limited(caller, claude(up)) as sdk:
         up.will_answer({"input_tokens": 14})
         await count(sdk)
     assert caller.store.writes == 0

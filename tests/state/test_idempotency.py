@@ -56,6 +56,22 @@ async def test_a_finished_answer_is_given_again_for_a_day(store: Store) -> None:
     assert isinstance(await keeper.claim("alice", "k", OTHER, 100), Claim)
 
 
+async def test_looking_finds_what_a_claim_would_find_and_takes_nothing(store: Store) -> None:
+    clock = ManualClock()
+    keeper = keeper_of(store, clock)
+    assert await keeper.look("alice", "k", PRINT) is None
+    claim = await claimed(keeper)
+    assert await keeper.look("alice", "k", PRINT) == Running(101)
+    assert await keeper.look("alice", "k", OTHER) == Different()
+    assert await keeper.look("bob", "k", PRINT) is None
+    await keeper.finish(claim, HELLO)
+    assert await keeper.look("alice", "k", PRINT) == HELLO
+    clock.advance(KEPT_S)
+    assert await keeper.look("alice", "k", PRINT) is None
+    await keeper.release(await claimed(keeper, key="given up"))
+    assert await keeper.look("alice", "given up", OTHER) is None
+
+
 async def test_a_large_answer_comes_back_in_order(store: Store) -> None:
     keeper = keeper_of(store)
     body = b"".join(number.to_bytes(4, "big") for number in range(200_000))

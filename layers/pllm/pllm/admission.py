@@ -47,6 +47,11 @@ class Admissions:
             raise _unpriced(call.model, unpriced)
         return Admission(self.gates, scopes, _most(needs))
 
+    def refuses(self, limits: Iterable[GateLimits]) -> GatewayError | None:
+        """What is known here to refuse any request of a caller with these limits, without asking the table."""
+        known = self.gates.refusal(tuple(limits), ONLY_COUNTED) if self.gates is not None else None
+        return None if known is None else _refused(known)
+
     def counted(self, call: Call) -> "Admission":
         """For a call that uses no model: one of its caller's requests, and nothing else."""
         return Admission(self.gates, call.limits, ONLY_COUNTED)

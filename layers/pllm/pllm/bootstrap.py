@@ -166,7 +166,7 @@ def application(lasting: Lasting, compiled: CompiledConfig, variables: Mapping[s
     exporter = _exporter(lasting, resolved.config.telemetry, variables)
     responses = Responses(Generation("responses", pipeline), answers, clock, emit)
     edge = Edge(
-        routes=_surface(lasting, routes(Models(built.catalogue, int(clock.wall_s())), pipeline, responses)),
+        routes=_surface(lasting, routes(Models(built.catalogue, int(clock.wall_s())), pipeline, responses), admissions),
         authenticator=authenticator(resolved.config, master_key, version, lasting.known),
         clock=clock,
         new_id=lambda: uuid4().hex,
@@ -206,12 +206,12 @@ def _exporter(lasting: Lasting, telemetry: Telemetry, variables: Mapping[str, st
     return OtlpExporter(settings, lasting.environment, lasting.transport, lasting.clock, lasting.emit)
 
 
-def _surface(lasting: Lasting, served: Routes) -> Routes:
+def _surface(lasting: Lasting, served: Routes, admissions: Admissions) -> Routes:
     """The routes, with what only a table can give them: idempotent POSTs and usage."""
     store, clock = lasting.store, lasting.clock
     keeper = Idempotency(store, clock, lambda: uuid4().hex) if store else None
     usage = UsageEndpoint(UsageReader(store, clock) if store else None, clock)
-    return {**idempotent(served, keeper, lasting.emit), "/v1/usage": {"GET": ("usage", usage)}}
+    return {**idempotent(served, keeper, lasting.emit, admissions.refuses), "/v1/usage": {"GET": ("usage", usage)}}
 
 
 def _count(lasting: Lasting, record: RequestRecord) -> None:

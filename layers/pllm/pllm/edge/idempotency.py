@@ -7,12 +7,13 @@ upstream was asked about) cost nothing or may go better, so the key is free agai
 
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from pllm.core.errors import ErrorKind, GatewayError, invalid
+from pllm.core.limits import GateLimits
 from pllm.core.record import RequestRecord
 from pllm.edge import errors
 from pllm.edge.exchange import Endpoint, Exchange, Sent
@@ -36,11 +37,15 @@ _BOUNDARY = re.compile(r'boundary="?([^";,\s]+)', re.IGNORECASE)
 _PASSING = frozenset({401, 403, 408, 409, 425, 429})
 
 
-def idempotent(routes: "Routes", keeper: Idempotency | None, emit: Emit) -> "Routes":
+Refuses = Callable[[Iterable[GateLimits]], GatewayError | None]
+"""What is known to refuse any request of a caller with these limits, None where nothing is."""
+
+
+def idempotent(routes: "Routes", keeper: Idempotency | None, emit: Emit, refuses: Refuses) -> "Routes":
     """The same routes, each POST among them minding the header. `keeper` is None where there is no table."""
     return {
         path: {
-            method: (name, Once(endpoint, keeper, emit) if method == "POST" else endpoint)
+            method: (name, Once(endpoint, keeper, emit, refuses) if method == "POST" else endpoint)
             for method, (name, endpoint) in methods.items()
         }
         for path, methods in routes.items()
@@ -54,6 +59,7 @@ class Once:
     endpoint: Endpoint
     keeper: Idempotency | None
     emit: Emit
+    refuses: Refuses
 
     async def __call__(self, exchange: Exchange) -> None:
         keys = exchange.request.all("idempotency-key")
@@ -64,7 +70,7 @@ class Once:
             raise invalid(
                 "'Idempotency-Key' needs the gateway's table, and there is none (PLLM_TABLE): send the request without it."
             )
-        match await _claimed(self.keeper, exchange, _checked(keys)):
+        match await _found(self.keeper, exchange, _checked(keys), self.refuses(exchange.principal.limits)):
             case Claim() as claim:
                 await self._run(self.keeper, claim, exchange)
             case Answer() as answer:
@@ -166,19 +172,27 @@ class _Recorder:
             self._emit({"level": "WARN", "message": "idempotent answer not kept", **said})
 
 
-async def _claimed(keeper: Idempotency, exchange: Exchange, key: str) -> Claim | Running | Different | Answer:
+async def _found(
+    keeper: Idempotency, exchange: Exchange, key: str, refusal: GatewayError | None
+) -> Claim | Running | Different | Answer:
+    """Raises the `refusal` of a request that would have to run: claims of what cannot run are not worth their writes."""
     fingerprint = await _fingerprint(exchange.path, exchange.request)
     lease_s = _LONGEST_REQUEST_S
     if exchange.deadline_s is not None:
         lease_s = max(exchange.deadline_s - keeper.clock.monotonic_s(), 0.0)
     try:
-        return await keeper.claim(exchange.principal.id, key, fingerprint, lease_s + _MARGIN_S)
+        if refusal is None:
+            return await keeper.claim(exchange.principal.id, key, fingerprint, lease_s + _MARGIN_S)
+        found = await keeper.look(exchange.principal.id, key, fingerprint)
     except StateError as error:
         raise GatewayError(
             ErrorKind.UNAVAILABLE,
             f"It cannot be known now whether a request with this Idempotency-Key has run ({error.reason}).",
             retry_after_s=_ASK_AGAIN_S,
         ) from None
+    if found is None:
+        raise refusal
+    return found
 
 
 async def _replay(exchange: Exchange, answer: Answer) -> None:

@@ -107,6 +107,12 @@ class Gates:
             jobs = self._unsettled.take_all()
         await self._to_its_end(self._write_all([*jobs, *self._keeper.all_due()]), _nothing)
 
+    def refusal(self, scopes: Sequence[GateLimits], need: Reservation) -> Denial | None:
+        """What would certainly refuse such a request, as far as that is known without asking the table."""
+        concerned = [limits for limits in scopes if limits.concerns(need)]
+        known = [refused for limits in concerned if (refused := self._keeper.refusal(limits, need)) is not None]
+        return max(known, key=_severity, default=None)
+
     async def revoke(self, scope: str) -> None:
         """Nothing is admitted by this gate from now on, but for permits leased in this minute. Raises StateError."""
         await self._mark(revoke(scope), scope)
@@ -125,9 +131,9 @@ class Gates:
     # --- Admitting -------------------------------------------------------------------------------------------------
 
     async def _batch(self, scopes: Sequence[GateLimits], place: Sequence[GateLimits], need: Reservation) -> _Result:
-        known = [refused for limits in scopes if (refused := self._keeper.refusal(limits, need)) is not None]
-        if known:  # nothing is written anywhere for a request that one gate is known to refuse
-            return max(known, key=_severity), None
+        known = self.refusal(scopes, need)
+        if known is not None:  # nothing is written anywhere for a request that one gate is known to refuse
+            return known, None
         results = await asyncio.gather(*(self._admit_scope(limits, need) for limits in (*scopes, *place)))
         mine, its = results[: len(scopes)], results[len(scopes) :]
         denials = [result for result in mine if isinstance(result, Denial)]

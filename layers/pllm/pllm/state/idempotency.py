@@ -79,10 +79,15 @@ class Idempotency:
             raise
         if not isinstance(outcome, Refused):
             return claim
-        item = outcome.item or {}
-        if item.get("fp") != fingerprint:
-            return Different()
-        return await self._kept(claim.pk, item) if item.get("st") == "done" else Running(_number(item, "until") - now_s)
+        return await self._found(claim.pk, outcome.item or {}, fingerprint, now_s)
+
+    async def look(self, caller: str, key: str, fingerprint: bytes) -> Running | Different | Answer | None:
+        """What `claim` would find, without claiming anything; None where it would get the Claim."""
+        pk, now_s = _partition(caller, key), int(self.clock.wall_s())
+        item = await _twice(partial(self.store.get, pk, _CLAIM, consistent=True))
+        if item is None or _number(item, "exp") <= now_s or (item.get("st") == "running" and _number(item, "until") <= now_s):
+            return None
+        return await self._found(pk, item, fingerprint, now_s)
 
     async def finish(self, claim: Claim, answer: Answer) -> None:
         """Keeps the answer, unless the claim is somebody else's by now. May be repeated."""
@@ -109,6 +114,11 @@ class Idempotency:
             await _twice(partial(self.store.update, free))
         except StateError:
             return
+
+    async def _found(self, pk: str, item: Item, fingerprint: bytes, now_s: int) -> Running | Different | Answer:
+        if item.get("fp") != fingerprint:
+            return Different()
+        return await self._kept(pk, item) if item.get("st") == "done" else Running(_number(item, "until") - now_s)
 
     async def _kept(self, pk: str, item: Item) -> Answer:
         number = _number(item, "pieces")

@@ -47,6 +47,8 @@ class Fleet:
         self.settled = 0
         self.crashed = 0
         self.granted = 0
+        self.granted_again = 0
+        self.refused_again = 0
         self.running = 0
         self.unbooked = 0
         self.most_at_once = 0
@@ -59,7 +61,21 @@ class Fleet:
         if isinstance(found, Denial):
             return
         self.note(found)
-        await self.settle_or_crash(environment, found, need)
+        more = await self.another_attempt(environment)
+        await self.settle_or_crash(environment, found, need, more)
+
+    async def another_attempt(self, environment: Environment) -> "tuple[Ticket, Reservation] | None":
+        """Half of the requests need a second attempt after a first that may be billed. None where there is no room for it."""
+        more = Reservation(self.random.randint(1, 900), self.random.randint(1, 9000))
+        if self.random.random() < 0.5:
+            return None
+        found, _ = await environment.gates.admit_again(SCOPES, more, GateLimits("dep/free"), more)
+        if isinstance(found, Denial):
+            self.refused_again += 1
+            return None
+        self.granted_again += 1
+        self.unbooked += any(hold.micro_usd is not None and not hold.certain for hold in found.holds)
+        return found, more
 
     def note(self, ticket: Ticket) -> None:
         self.granted += 1
@@ -68,7 +84,9 @@ class Fleet:
         self.most_at_once = max(self.most_at_once, self.running)
         self.admitted.update(hold.at.window for hold in ticket.holds if hold.scope == KEY.scope and hold.certain)
 
-    async def settle_or_crash(self, environment: Environment, ticket: Ticket, need: Reservation) -> None:
+    async def settle_or_crash(
+        self, environment: Environment, ticket: Ticket, need: Reservation, more: "tuple[Ticket, Reservation] | None"
+    ) -> None:
         if self.random.randrange(100) < self.crashes:
             self.crashed += 1
             return  # it goes on holding its slot: the table must count it as running
@@ -76,6 +94,10 @@ class Fleet:
         await environment.gates.settle(ticket, spent)
         self.running -= 1
         self.settled += spent.micro_usd
+        if more is not None and self.random.randrange(100) >= self.crashes:  # it may die between the two
+            again = Spent(self.random.randint(0, more[1].tokens), self.random.randint(0, more[1].micro_usd))
+            await environment.gates.settle(more[0], again)
+            self.settled += again.micro_usd
 
     async def play(self) -> None:
         for _ in range(self.requests // 10):
@@ -210,6 +232,16 @@ async def test_a_lost_answer_never_frees_what_others_hold() -> None:
             assert gate.held_now >= 0
             assert gate.held_before >= 0
             assert gate.budget_left + gate.held <= (gate.budget_limit or 0)
+
+
+async def test_further_attempts_are_let_in_and_refused() -> None:
+    fleets = [Fleet(seed) for seed in SEEDS]
+    for fleet in fleets:
+        await fleet.play()
+        for limits in (KEY, TEAM):
+            assert fleet.gate(limits).budget_left >= 0
+    assert sum(fleet.granted_again for fleet in fleets) > 50
+    assert sum(fleet.refused_again for fleet in fleets) > 20
 
 
 async def test_the_scheduler_reaches_different_orders() -> None:

@@ -23,7 +23,7 @@ from tests.support.dynamodb import create_table, dynamodb_local
 from pllm.core.clock import ManualClock
 from pllm.core.limit_answers import Denial
 from pllm.core.limit_image import GateImage, current_epochs, differs, new_image, rolled
-from pllm.core.limits import ONLY_COUNTED, BudgetLimit, GateLimits, Period, Reservation, Spent, epochs
+from pllm.core.limits import ONLY_COUNTED, BudgetLimit, GateLimits, LimitKind, Period, Reservation, Spent, epochs
 from pllm.state.gate_outage import GatePolicy
 from pllm.state.gate_ticket import Hold, Ticket
 from pllm.state.memory import MemoryStore
@@ -48,11 +48,12 @@ _names = count(1)
 
 @dataclass(eq=False)
 class Open:
-    """A ticket that the oracle knows. `crashed`: nobody will settle it."""
+    """A ticket that the oracle knows. `crashed`: nobody will settle it. `further`: it adds to another one."""
 
     ticket: Ticket
     environment: int
     crashed: bool = False
+    further: bool = False
 
 
 @dataclass
@@ -125,6 +126,29 @@ class GateMachine(RuleBasedStateMachine):
                 self.took(hold, need)
                 self.the_labels_are_not_behind(hold, environment)
 
+    @precondition(lambda self: self.running())
+    @rule(data=st.data(), more=NEEDS)
+    def ask_for_more(self, data: st.DataObject, more: Reservation) -> None:
+        """A request that is in is to be tried once more: money and tokens for that, no other request and no other slot."""
+        environment = data.draw(st.sampled_from(self.running())).environment
+        self.look()
+        gates = self.environments[environment].gates
+        verdict, place = self.runner.run(gates.admit_again(self.limits, more, GateLimits("dep/free"), more))
+        self.follow()
+        if isinstance(verdict, Denial):
+            assert place is None
+            assert verdict.kind not in (LimitKind.REQUESTS, LimitKind.PARALLEL)
+            self.nothing_was_taken(environment)
+            self.the_denial_is_right(verdict, more)
+            return
+        assert {hold.scope for hold in verdict.holds} == {one.scope for one in self.limits if asks(one, more)}
+        if verdict.holds:
+            self.open.append(Open(verdict, environment, further=True))
+        for hold in verdict.holds:
+            assert (hold.requests, hold.slot) == (None, False)
+            self.took(hold, more, requests=0)
+            self.the_labels_are_not_behind(hold, environment)
+
     @rule(environments=st.lists(st.integers(0, ENVIRONMENTS - 1), min_size=2, max_size=5), need=NEEDS)
     def admit_several(self, environments: list[int], need: Reservation) -> None:
         for environment in environments:
@@ -151,7 +175,7 @@ class GateMachine(RuleBasedStateMachine):
         self.look()
         self.runner.run(self.environments[known.environment].gates.cancel(known.ticket))
         for hold in known.ticket.holds:
-            self.charge(hold, Spent(0, 0), undone=True)
+            self.charge(hold, Spent(0, 0), undone=not known.further)
         self.open.remove(known)
 
     @precondition(lambda self: self.running())
@@ -235,11 +259,11 @@ class GateMachine(RuleBasedStateMachine):
         if before.budget_limit is None and now.budget_limit is not None:
             ledger.settled = 0  # a budget that is new begins with nothing spent
 
-    def took(self, hold: Hold, need: Reservation) -> None:
+    def took(self, hold: Hold, need: Reservation, requests: int = 1) -> None:
         ledger, now = self.ledgers[hold.scope], image(self.items, hold.scope)
         assert now is not None
         assert now.epochs == hold.at
-        ledger.requests += 1
+        ledger.requests += requests
         ledger.tokens += need.tokens if hold.tokens is not None else 0
 
     def the_labels_are_not_behind(self, hold: Hold, environment: int) -> None:
@@ -340,6 +364,11 @@ class GateMachine(RuleBasedStateMachine):
             assert now.window >= before.window
             assert now.generation >= before.generation
             assert now.period >= before.period
+
+
+def asks(limits: GateLimits, more: Reservation) -> bool:
+    """Whether this gate has anything of what a request asks for more of."""
+    return limits.tpm is not None or (limits.budget is not None and more.micro_usd > 0)
 
 
 class StrictMachine(GateMachine):

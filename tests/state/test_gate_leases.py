@@ -81,9 +81,14 @@ class Fleet:
             await environment.gates.cancel(found)
             self.admitted[window] -= 1
             return
-        spent = Spent(self.random.randint(0, 14), self.random.randint(0, 20))
-        await environment.gates.settle(found, spent)
-        self.used += spent.micro_usd
+        more: Ticket | Denial | None = None
+        if self.random.randrange(8) == 0:  # a further attempt: never out of the lease, and no permit of it
+            more, _ = await environment.gates.admit_again([HOT], NEED, GateLimits("dep/free"), NEED)
+        for ticket in (found, more):
+            if isinstance(ticket, Ticket):
+                spent = Spent(self.random.randint(0, 14), self.random.randint(0, 20))
+                await environment.gates.settle(ticket, spent)
+                self.used += spent.micro_usd
 
     async def burst(self, requests: int) -> None:
         for _ in range(requests // 20):

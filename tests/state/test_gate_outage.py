@@ -73,6 +73,31 @@ async def test_rates_pass_degraded_and_say_so() -> None:
     assert world.events[0] == {"event": "state_error", "scope": "key/a", "reason": "throttled"}
 
 
+async def test_more_for_a_request_that_is_in_counts_as_no_other_one() -> None:
+    world = World()
+    world.store.down = "lost"
+    only = GateLimits("key/a", rpm=10, tpm=30_000, max_parallel=10)
+    for _ in range(3):
+        first = await _ticket(world, only)
+        more, _ = await world.gates.admit_again([only], NEED, GateLimits("dep/free"), NEED)
+        assert isinstance(more, Ticket)
+        assert more.degraded
+        assert isinstance(await world.gates.admit([only], NEED), Denial)  # a tenth of ten is one call in flight
+        await world.gates.settle(more, Spent(1, 0))
+        assert isinstance(await world.gates.admit([only], NEED), Denial)
+        await world.gates.settle(first, Spent(1, 0))
+        world.clock.advance(60)
+
+
+async def test_more_money_is_refused_without_the_table() -> None:
+    world = World()
+    await _ticket(world, MONEY)
+    world.store.down = "lost"
+    found, _ = await world.gates.admit_again([MONEY], NEED, GateLimits("dep/free"), NEED)
+    assert isinstance(found, Denial)
+    assert (found.kind, found.error().status) == (LimitKind.STATE, 503)
+
+
 async def test_a_cold_environment_takes_a_tenth_of_a_limit_whose_fleet_it_never_saw() -> None:
     world = World()
     world.store.down = "throttled"

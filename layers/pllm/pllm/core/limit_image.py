@@ -112,7 +112,9 @@ def differs(image: GateImage, limits: GateLimits) -> bool:
 
 
 def measured(image: GateImage, need: Reservation) -> GateImage:
-    """What of a gate a request is held against: all of it, or its requests alone."""
+    """What of a gate a request is held against: all of it, or its requests alone, or all but what counts requests."""
+    if need.further:
+        return replace(image, requests_limit=None, parallel_limit=None)
     return replace(image, tokens_limit=None, budget_limit=None, parallel_limit=None) if need.only_counted else image
 
 

@@ -60,6 +60,8 @@ class GateLimits:
 
     def concerns(self, need: "Reservation") -> bool:
         """Whether anything here limits such a request."""
+        if need.further:
+            return (self.tpm is not None and need.tokens > 0) or (self.budget is not None and need.micro_usd > 0)
         return self.rpm is not None if need.only_counted else self.limited
 
 
@@ -67,12 +69,14 @@ class GateLimits:
 class Reservation:
     """The most that one request can use. `unpriced`: a price it needs is not known, so `micro_usd` is no upper bound.
     `only_counted`: it is one request of its minute and nothing else, so that tokens, money and calls in flight are neither
-    taken nor looked at."""
+    taken nor looked at. `further`: it adds tokens and money to what a request that is in holds already, and counts as no
+    other request and no other call in flight."""
 
     tokens: int
     micro_usd: int
     unpriced: bool = False
     only_counted: bool = False
+    further: bool = False
 
 
 ONLY_COUNTED = Reservation(0, 0, only_counted=True)

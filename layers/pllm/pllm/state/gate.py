@@ -1,9 +1,11 @@
 """Gates: limits and budgets of the whole fleet, kept by conditional writes. Nobody can overshoot them, and nobody waits for
 more than one round trip: one item for each scope, several scopes at once, nothing at all where nothing is limited.
 
-`admit` gives a `Ticket` or a `Denial`; `settle` takes the ticket back with what was really used. What the item holds and how
-it is written: gate_writes. What is given back: gate_settle, and once even if answers are lost: gate_exact. One gate's dialogue
-with the table: gate_keeper. Hot gates: leases. No table: gate_outage.
+`admit` gives a `Ticket` or a `Denial`; `settle` takes the ticket back with what was really used. A request that comes to need
+more than it holds (another attempt, after one that may be billed) takes the rest with a ticket of its own: `admit_again`.
+
+What the item holds and how it is written: gate_writes. What is given back: gate_settle, and once even if answers are lost:
+gate_exact. One gate's dialogue with the table: gate_keeper. Hot gates: leases. No table: gate_outage.
 
 A parallel-call slot is counted in the same write, under the same generations as the money a request holds: a slot whose
 request died is free again 16 to 32 minutes later without any record of it.
@@ -80,15 +82,15 @@ class Gates:
     async def admit_first(self, caller: Sequence[GateLimits], deployment: GateLimits | None, need: Reservation) -> _Result:
         """The caller's scopes and the first deployment's gate in one parallel batch. A deployment that refuses leaves the
         caller admitted; a caller that is refused leaves no trace at the deployment (whose result is then None)."""
-        scopes = [limits for limits in caller if limits.concerns(need)]
-        place = [deployment] if deployment is not None and deployment.concerns(need) else []
-        mine: Ticket | Denial = self._ticket([], [])
-        its: Ticket | Denial | None = None
-        if scopes or place:
-            mine, its = await self._to_its_end(self._batch(scopes, place, need), self._abandon)
-        if deployment is not None and not place and isinstance(mine, Ticket):
-            its = self._ticket([], [])
-        return mine, its
+        return await self._admit(caller, need, deployment, need)
+
+    async def admit_again(
+        self, caller: Sequence[GateLimits], more: Reservation, deployment: GateLimits, need: Reservation
+    ) -> _Result:
+        """For a further attempt of a request that is in: `more` tokens and money from the caller's scopes, beside what it holds
+        of them, and `need` from the gate of its deployment; one parallel batch, with results as of `admit_first`. Scopes that
+        limit neither are not asked."""
+        return await self._admit(caller, replace(more, further=True), deployment, need)
 
     async def settle(self, ticket: Ticket, spent: Spent) -> None:
         """Takes an admission back and charges what was used; a second time does nothing. One write for each scope where
@@ -130,11 +132,27 @@ class Gates:
 
     # --- Admitting -------------------------------------------------------------------------------------------------
 
-    async def _batch(self, scopes: Sequence[GateLimits], place: Sequence[GateLimits], need: Reservation) -> _Result:
+    async def _admit(
+        self, caller: Sequence[GateLimits], need: Reservation, deployment: GateLimits | None, its_need: Reservation
+    ) -> _Result:
+        scopes = [limits for limits in caller if limits.concerns(need)]
+        place = [deployment] if deployment is not None and deployment.concerns(its_need) else []
+        mine: Ticket | Denial = self._ticket([], [])
+        its: Ticket | Denial | None = None
+        if scopes or place:
+            mine, its = await self._to_its_end(self._batch(scopes, need, place, its_need), self._abandon)
+        if deployment is not None and not place and isinstance(mine, Ticket):
+            its = self._ticket([], [])
+        return mine, its
+
+    async def _batch(
+        self, scopes: Sequence[GateLimits], need: Reservation, place: Sequence[GateLimits], its_need: Reservation
+    ) -> _Result:
         known = self.refusal(scopes, need)
         if known is not None:  # nothing is written anywhere for a request that one gate is known to refuse
             return known, None
-        results = await asyncio.gather(*(self._admit_scope(limits, need) for limits in (*scopes, *place)))
+        asked = [*((limits, need) for limits in scopes), *((limits, its_need) for limits in place)]
+        results = await asyncio.gather(*(self._admit_scope(limits, wanted) for limits, wanted in asked))
         mine, its = results[: len(scopes)], results[len(scopes) :]
         denials = [result for result in mine if isinstance(result, Denial)]
         if denials:
@@ -156,6 +174,8 @@ class Gates:
         """The policy's answer. An answer that did not come counts as taken where the limit lets pass, as refused where not."""
         if need.only_counted:
             limits = replace(limits, tpm=None, max_parallel=None, budget=None)
+        if need.further:
+            limits = replace(limits, rpm=None, max_parallel=None)
         if self._policy.closed(limits):
             return unreachable(limits)
         standing, fleet = self._keeper.standing(limits), self._keeper.fleet(limits.scope)
@@ -165,7 +185,7 @@ class Gates:
             return denial(refused, standing, need)
         tokens = need.tokens if limits.tpm is not None else None
         micro_usd = need.micro_usd if limits.budget is not None else None
-        return Hold(limits.scope, standing.image.epochs, None, tokens, micro_usd, certain=False)
+        return Hold(limits.scope, standing.image.epochs, None, tokens, micro_usd, certain=False, further=need.further)
 
     def _ticket(self, holds: Sequence[Hold], scopes: Sequence[GateLimits]) -> Ticket:
         with self._lock:
@@ -193,7 +213,7 @@ class Gates:
     async def _settle(self, jobs: Sequence[Settlement]) -> None:
         with self._lock:
             for job in jobs:
-                if not job.hold.certain:
+                if not job.hold.certain and not job.hold.further:
                     self._degraded.ended(job.hold.scope)
         await self._write_all([due for job in jobs for due in self._keeper.due(job)])
 

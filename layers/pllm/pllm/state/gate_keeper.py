@@ -81,7 +81,7 @@ class Gatekeeper:
         """What this gate would certainly refuse, known without asking the table."""
         now_s = self._clock.wall_s()
         image = self._image(limits.scope)
-        if image is not None:
+        if image is not None and not need.further:
             at = labels(image, current_epochs(limits, now_s, image))
             with self._lock:
                 if self._leases.has(limits.scope, at, need) and not image.revoked:
@@ -121,7 +121,7 @@ class Gatekeeper:
             return self._memory.believes(scope, kind, now_s)
 
     def _from_lease(self, limits: GateLimits, image: GateImage, need: Reservation, now_s: float) -> Hold | None:
-        if image.revoked:  # what was leased before stays unspent, and goes back with its minute
+        if image.revoked or need.further:  # what was leased before stays unspent, and goes back with its minute
             return None
         at = labels(image, current_epochs(limits, now_s, image))
         with self._lock:
@@ -129,8 +129,8 @@ class Gatekeeper:
 
     def _permits(self, limits: GateLimits, image: GateImage | None, need: Reservation, now_s: float) -> int:
         """How many to take at once. Slots are never leased: a lease would hold them while nobody runs. Nor is what takes no
-        share of tokens and money."""
-        if image is None or image.parallel_limit is not None or need.only_counted:
+        share of tokens and money, or adds to a hold."""
+        if image is None or image.parallel_limit is not None or need.only_counted or need.further:
             return 1
         here = self._standing(limits, image, now_s).image
         requests, tokens = spare(here, limits, now_s)
@@ -268,7 +268,8 @@ class Gatekeeper:
 
     async def _send(self, update: Update, scope: str, permits: int, need: Reservation | None) -> Applied | Refused:
         result = await self._unhindered(update)
-        self._remember(scope, result.item, permits if isinstance(result, Applied) else 0, need)
+        further = need is not None and need.further
+        self._remember(scope, result.item, permits if isinstance(result, Applied) and not further else 0, need)
         return result
 
     async def _unhindered(self, update: Update) -> Applied | Refused:
@@ -321,4 +322,5 @@ def _hold(scope: str, at: Epochs, need: Reservation, write: Write) -> Hold:
         tokens=need.tokens * write.permits if judged.tokens_limit is not None else None,
         micro_usd=need.micro_usd * write.permits if judged.budget_limit is not None else None,
         slot=judged.parallel_limit is not None,
+        further=need.further,
     )

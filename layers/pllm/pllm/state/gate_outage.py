@@ -113,10 +113,10 @@ class DegradedGates:
         shares = math.ceil(fleet) if fleet is not None else self._policy.assumed_fleet
         refused = self._refused(count, limits, need, shares)
         if refused is None:
-            count.requests += 1
+            count.requests += not need.further
             count.tokens += need.tokens
             count.micro_usd += need.micro_usd
-            count.parallel += 1
+            count.parallel += not need.further
         return refused
 
     def _refused(self, count: _Count, limits: GateLimits, need: Reservation, shares: int) -> LimitKind | None:

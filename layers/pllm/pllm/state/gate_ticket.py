@@ -11,7 +11,8 @@ class Hold:
     """What one scope's gate took for a request, and under which labels. None: that dimension was not limited.
 
     `certain` is False where the gate may not have taken it (the table did not answer and the limit lets pass then): it is
-    charged in the end, but gives nothing back. `leased`: it came out of a lease of this environment.
+    charged in the end, but gives nothing back. `leased`: it came out of a lease of this environment. `further`: it adds to
+    another hold of the same request.
     """
 
     scope: str
@@ -22,6 +23,7 @@ class Hold:
     slot: bool = False
     certain: bool = True
     leased: bool = False
+    further: bool = False
 
 
 @dataclass(frozen=True, slots=True)

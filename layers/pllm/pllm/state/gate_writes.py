@@ -90,12 +90,17 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request's wish at one gate, `permits` of its kind at once (more than one: a lease)."""
+    """One request's wish at one gate, `permits` of its kind at once (more than one: a lease). One that asks for more than it
+    has takes a permit that counts no request and no call in flight."""
 
     limits: GateLimits
     need: Reservation
     now_s: float
     permits: int = 1
+
+    @property
+    def requests(self) -> int:
+        return 0 if self.need.further else self.permits
 
     @property
     def tokens(self) -> int:
@@ -160,12 +165,10 @@ def _roll_and_admit(asked: Asked, image: GateImage, at: Epochs) -> Update:
     adjacent = image.window == at.window - 1
     if image.requests_limit is not None:
         values["pr"] = Minus(Attr("rl"), Attr("r")) if adjacent else 0
-        values["r"] = Minus(Attr("rl"), asked.permits)
+        values["r"] = Minus(Attr("rl"), asked.requests)
         used = image.requests_limit - image.requests_left if adjacent else 0
-        conditions += [
-            Compare("rl", ">=", asked.permits + _carried(asked, used, at)),
-            *_unmoved(asked, "r", image.requests_left),
-        ]
+        conditions += [Compare("rl", ">=", asked.requests + _carried(asked, used, at))] if asked.requests else []
+        conditions += _unmoved(asked, "r", image.requests_left)
     if image.tokens_limit is not None:
         values["pt"] = Minus(Attr("tl"), Attr("t")) if adjacent else 0
         values["t"] = Minus(Attr("tl"), asked.tokens)
@@ -211,13 +214,13 @@ def _create(asked: Asked, at: Epochs) -> Update:
     fresh = new_image(asked.limits, at)
     values = _values(fresh)
     if fresh.requests_limit is not None:
-        values["r"] = fresh.requests_left - 1
+        values["r"] = fresh.requests_left - asked.requests
     if fresh.tokens_limit is not None:
         values["t"] = fresh.tokens_left - asked.need.tokens
     if fresh.budget_limit is not None:
         held = asked.need.micro_usd
         values |= {"b": fresh.budget_left - held, "hc": held, "h": held}
-    if fresh.parallel_limit is not None and not asked.need.only_counted:
+    if measured(fresh, asked.need).parallel_limit is not None:
         values |= {"kc": 1, "k": 1}
     return _gate(asked.limits.scope, set=values, condition=AllOf((Absent("w"), Absent("off"))))
 

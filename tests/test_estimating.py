@@ -22,10 +22,11 @@ from pllm.estimating import most_of, note_estimate, size_of
 from pllm.relay import note_usage
 from pllm.wire.anthropic_messages.lane import MessagesRelay
 from pllm.wire.lane import AnswerContext, Relay, Target
-from pllm.wire.lanes import client_wire, translated_lane, upstream_wire
+from pllm.wire.lanes import client_wire, upstream_wire
 from pllm.wire.openai_chat.relay import ChatRelay
 from pllm.wire.openai_responses.relay import ResponsesRelay
 from pllm.wire.produced import Produced
+from pllm.wire.translated import translated_lane
 
 pytestmark = pytest.mark.needs_cassettes
 

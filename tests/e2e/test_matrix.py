@@ -85,7 +85,7 @@ async def bench(mock: str) -> AsyncIterator[Bench]:
         deployments.append(replace(_deployment("Converse", player), id="played", model_name="played"))
         ports = frozenset({int(media.base_url.rpartition(":")[2])})
         fetcher = MediaFetcher(names, permits=lambda address: True, limits=FetchLimits(ports=ports), verify=CLIENT)
-        async with gateway(deployments, media=fetcher, breaker=BreakerPolicy(enabled=False)) as gw:
+        async with gateway(deployments, media=lambda: fetcher, breaker=BreakerPolicy(enabled=False)) as gw:
             yield Bench(gw, player, media, _recorded(gw))
 
 

@@ -50,7 +50,7 @@ async def fetching(media: Upstream, *deployments: Deployment) -> AsyncIterator[H
 
     ports = frozenset({int(media.base_url.rpartition(":")[2])})
     fetcher = MediaFetcher(names, permits=lambda address: True, limits=FetchLimits(ports=ports), verify=CLIENT)
-    async with gateway(deployments, media=fetcher) as gw:
+    async with gateway(deployments, media=lambda: fetcher) as gw:
         yield gw
 
 

@@ -15,7 +15,8 @@ from tests.wire.anthropic_messages.judge import check_request
 from tests.wire.bedrock_converse.judge import judge
 
 from pllm.core.deployment import Deployment
-from pllm.wire.lane import Encoded, WireRequest
+from pllm.wire.lane import WireRequest
+from pllm.wire.translator import Encoded
 
 BETAS = ["claude-code-20250219", "interleaved-thinking-2025-05-14", "fine-grained-tool-streaming-2025-05-14"]
 EPHEMERAL = {"type": "ephemeral"}

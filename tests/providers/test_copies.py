@@ -10,7 +10,7 @@ from pllm.core.errors import ErrorKind, GatewayError
 from pllm.providers.base import HttpRequest, Timeouts, UpstreamResponse
 from pllm.providers.copies import send_copies
 from pllm.providers.transport import AiohttpTransport
-from pllm.wire.fan_out import bodies, frames
+from pllm.wire.frames import bodies, frames
 
 TIMEOUTS = Timeouts(5, 5, 5)
 

@@ -20,8 +20,8 @@ from pllm.providers.gathering import Gathered, gather
 from pllm.relay import LiveStream, note_usage
 from pllm.state.health import Health, Observation
 from pllm.translation import Translation, target_of
+from pllm.wire.dialect import UpstreamDialect
 from pllm.wire.lane import Answer, GatheringLane, Lane, Part, Target, WireRequest
-from pllm.wire.neutral import UpstreamDialect
 
 if TYPE_CHECKING:
     from pllm.core.request_trace import AttemptSpan

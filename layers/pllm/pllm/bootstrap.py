@@ -42,7 +42,6 @@ from pllm.providers.bedrock import BedrockProvider
 from pllm.providers.deployments import build
 from pllm.providers.google_credentials import GoogleCredentials
 from pllm.providers.keyed import KeyedProvider
-from pllm.providers.media import MediaFetcher
 from pllm.providers.registry import Registry
 from pllm.providers.sigv4 import Scope, sign
 from pllm.providers.transport import AiohttpTransport
@@ -68,6 +67,7 @@ from pllm.telemetry.tracing import COLLECTOR_VARIABLES, Tracing
 
 if TYPE_CHECKING:
     from pllm.probe_setup import Outfit
+    from pllm.providers.media import MediaFetcher
     from pllm.rollup import Handler
     from pllm.telemetry.otlp import OtlpExporter
 
@@ -99,7 +99,6 @@ class Lasting:
     health: Health
     counters: Counters | None
     rota: Rota
-    media: MediaFetcher
     known: Known
     gates: GateSet | None
     ledger: Ledger | None
@@ -142,7 +141,6 @@ def _lasting(environment: Mapping[str, str], settings: Settings, clock: Clock, e
         _health(store, clock, settings, emit),
         Counters(store, clock, lambda: uuid4().hex, flush_s=settings.flush_s) if store else None,
         Rota(SystemRandom()),
-        MediaFetcher(),
         Known(KeyReader(store, clock, SystemRandom()) if store else None, transport.simple, clock, emit),
         _gates(store, clock, partial(emit_limit_event, emit, settings.function, clock)) if store else None,
         Ledger(store, clock, lambda: uuid4().hex, emit, flush_s=settings.flush_s) if store else None,
@@ -284,6 +282,12 @@ def read_models(front: str | None) -> ModelCatalogue:
     return catalogue.layered(catalogue.parse(Path(front).read_bytes(), front), packaged) if front else packaged
 
 
+def _media_fetcher() -> "MediaFetcher":
+    from pllm.providers.media import MediaFetcher  # for requests that name media by address
+
+    return MediaFetcher()
+
+
 def _pipeline(router: Router, catalogue: Catalogue, lasting: Lasting, admissions: Admissions) -> Pipeline:
     upstreams = Upstreams(
         endpoints=lasting.endpoints,
@@ -295,7 +299,7 @@ def _pipeline(router: Router, catalogue: Catalogue, lasting: Lasting, admissions
         repair_history=router.repair_history,
     )
     policy = RoutingPolicy.of(router)
-    return Pipeline(catalogue, upstreams, SystemRandom(), lasting.rota, policy, lasting.media, admissions)
+    return Pipeline(catalogue, upstreams, SystemRandom(), lasting.rota, policy, _media_fetcher, admissions)
 
 
 def _health(store: GuardedStore | None, clock: Clock, settings: Settings, emit: Emit) -> Health:

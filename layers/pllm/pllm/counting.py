@@ -9,17 +9,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pllm.admission import Admission
+from pllm.asked import Asked
 from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.tags import Tags, chosen
 from pllm.pipeline import Call, Pipeline, Reply
 from pllm.providers.base import Timeouts
-from pllm.translation import Asked, first_dialect
+from pllm.translation import first_dialect
 from pllm.wire.anthropic_messages import count_tokens_request, decode_count_request, encode_token_count
-from pllm.wire.lane import CountingWire, WireRequest
+from pllm.wire.dialect import UpstreamDialect
+from pllm.wire.lane import WireRequest
 from pllm.wire.lanes import upstream_wire
-from pllm.wire.neutral import UpstreamDialect
 from pllm.wire.token_estimate import estimate_tokens
+from pllm.wire.translator import CountingWire
 
 if TYPE_CHECKING:
     from pllm.core.request_trace import AttemptSpan

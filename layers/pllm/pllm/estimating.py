@@ -13,8 +13,8 @@ from pllm.core.deployment import Deployment
 from pllm.core.limit_estimate import FALLBACK_MAX_TOKENS, InputSize, Most, measure, most_tokens
 from pllm.core.record import RequestRecord
 from pllm.relay import note_usage
-from pllm.wire.neutral import Usage
 from pllm.wire.produced import Produced
+from pllm.wire.usage import Usage
 
 _UNSEEN_TOKENS = 32
 """What no text shows (a turn's end, a refusal) or was made and still on its way when a stream broke."""

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
+from typing import TYPE_CHECKING
 
 from pllm.admission import Admission, Admissions
 from pllm.attempt import COMMIT_AFTER_S, Upstreams
@@ -20,10 +21,13 @@ from pllm.core.rota import Rota
 from pllm.core.routing import Catalogue
 from pllm.core.strategies import TokenMix
 from pllm.hedging import Contender, race
-from pllm.providers.media import MediaFetcher
 from pllm.state.health import Probe
-from pllm.translation import Fetch, Translation
+from pllm.translation import Translation
 from pllm.wire.lane import AnswerContext
+
+if TYPE_CHECKING:
+    from pllm.asked import Fetch
+    from pllm.providers.media import MediaFetcher
 
 __all__ = ["COMMIT_AFTER_S", "Call", "Endpoint", "Pipeline", "Reply"]
 
@@ -37,14 +41,15 @@ _USUAL_BYTES_A_TOKEN = 4
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Everything a request needs, injected once. `rota`: whose turn it is, in this environment."""
+    """Everything a request needs, injected once. `rota`: whose turn it is, in this environment. `media`: made when first
+    needed."""
 
     catalogue: Catalogue
     upstreams: Upstreams
     random: Random
     rota: Rota
     policy: RoutingPolicy = field(default_factory=RoutingPolicy)
-    media: MediaFetcher | None = None
+    media: "Callable[[], MediaFetcher] | None" = None
     admissions: Admissions = field(default_factory=Admissions)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
@@ -85,10 +90,10 @@ class Pipeline:
                 plan.failed(step, error)
         raise plan.outcome()
 
-    def fetcher(self, call: Call) -> Fetch | None:
+    def fetcher(self, call: Call) -> "Fetch | None":
         """What brings the media that the client named by address, in the time that is left."""
         media = self.media
-        return None if media is None else lambda wanted: media.fetch(wanted, self.upstreams.remaining_s(call))
+        return None if media is None else lambda wanted: media().fetch(wanted, self.upstreams.remaining_s(call))
 
     async def _refused(self, admission: Admission, step: Step, record: RequestRecord) -> GatewayError | None:
         began_s = self.upstreams.clock.monotonic_s()

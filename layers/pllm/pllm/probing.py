@@ -33,8 +33,9 @@ from pllm.state.store import StateError
 from pllm.telemetry.log import Emit, crash_site
 from pllm.telemetry.probe_line import emit_probe, emit_run
 from pllm.translation import Translation, first_dialect
-from pllm.wire.lane import AnswerContext, CountingWire, WireRequest
+from pllm.wire.lane import AnswerContext, WireRequest
 from pllm.wire.lanes import client_wire, upstream_wire
+from pllm.wire.translator import CountingWire
 
 AT_ONCE = 8
 """Probes under way at one time: one that hangs holds up nobody, and a hundred deployments are no flood."""

@@ -16,8 +16,8 @@ from pllm.core.record import RequestRecord
 from pllm.providers.base import UpstreamResponse
 from pllm.telemetry.log import crash_site
 from pllm.wire.lane import Relay
-from pllm.wire.neutral import Usage
 from pllm.wire.produced import Produced
+from pllm.wire.usage import Usage
 
 _log = logging.getLogger(__name__)
 

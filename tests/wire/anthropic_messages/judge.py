@@ -14,8 +14,9 @@ from pydantic import BaseModel, TypeAdapter
 from pllm.core.jsontext import JsonObject
 from pllm.core.profile import ModelProfile
 from pllm.wire.anthropic_messages import upstream
-from pllm.wire.lane import AnswerContext, Encoded, Quirks, Target, WireRequest
+from pllm.wire.lane import AnswerContext, Quirks, Target, WireRequest
 from pllm.wire.neutral import End, Event, Failure, Message, Part, Request, Text
+from pllm.wire.translator import Encoded
 
 CONTEXT = AnswerContext("claude", 1_800_000_000, "0123456789abcdef")
 ENCODED = Encoded(WireRequest("messages", b"", "claude", True))

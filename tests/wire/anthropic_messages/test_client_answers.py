@@ -24,7 +24,6 @@ from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.jsontext import dumps
 from pllm.wire.anthropic_messages import client, upstream
 from pllm.wire.folding import fold, unfold
-from pllm.wire.lane import Encoder
 from pllm.wire.neutral import (
     BlockStop,
     Choice,
@@ -53,6 +52,7 @@ from pllm.wire.neutral import (
     Usage,
     UsageUpdate,
 )
+from pllm.wire.translator import Encoder
 
 CITATION = Citation(
     "https://x/y",

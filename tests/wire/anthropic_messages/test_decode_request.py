@@ -13,7 +13,6 @@ from pllm.core.errors import GatewayError
 from pllm.core.jsontext import JsonObject
 from pllm.wire.anthropic_messages import client, upstream
 from pllm.wire.anthropic_messages.seal import Sealed, is_foreign, seal, unseal
-from pllm.wire.lane import ClientWire
 from pllm.wire.neutral import (
     CacheMark,
     Document,
@@ -30,6 +29,7 @@ from pllm.wire.neutral import (
     ToolResult,
     Url,
 )
+from pllm.wire.translator import ClientWire
 
 PNG = base64.b64encode(b"\x89PNG").decode()
 

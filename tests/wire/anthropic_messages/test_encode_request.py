@@ -10,7 +10,7 @@ from tests.wire.anthropic_messages.judge import ADAPTIVE, ask, assistant, encode
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.profile import ModelProfile
 from pllm.wire.anthropic_messages import upstream
-from pllm.wire.lane import Quirks, UpstreamWire
+from pllm.wire.lane import Quirks
 from pllm.wire.neutral import (
     Audio,
     CacheMark,
@@ -31,6 +31,7 @@ from pllm.wire.neutral import (
     ToolResult,
     Url,
 )
+from pllm.wire.translator import UpstreamWire
 
 WEATHER = Tool("weather", "Says the weather.", {"type": "object", "properties": {"city": {"type": "string"}}})
 CLOCK = Tool("clock")

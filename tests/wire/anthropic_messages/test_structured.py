@@ -19,8 +19,8 @@ from pllm.core.errors import GatewayError
 from pllm.core.profile import ModelProfile
 from pllm.wire.anthropic_messages import upstream
 from pllm.wire.folding import fold
-from pllm.wire.lane import Encoded
 from pllm.wire.neutral import Request, Response, ResponseFormat, Text, Tool, ToolCall, ToolChoice
+from pllm.wire.translator import Encoded
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string", "minLength": 1}}, "required": ["city"]}
 CITY = ResponseFormat("json_schema", SCHEMA, "city", "A city.", True)

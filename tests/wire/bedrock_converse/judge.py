@@ -15,8 +15,9 @@ from botocore.validate import ParamValidator
 
 from pllm.core.profile import ModelProfile
 from pllm.wire.bedrock_converse import upstream
-from pllm.wire.lane import Encoded, Target
+from pllm.wire.lane import Target
 from pllm.wire.neutral import Message, Part, Request, Text
+from pllm.wire.translator import Encoded
 
 CLAUDE_45 = ModelProfile(thinking="budget", max_output_tokens=64_000, known=True)
 CLAUDE_46 = ModelProfile(thinking="adaptive", max_output_tokens=64_000, supports_prefill=False, known=True)

@@ -8,8 +8,9 @@ from tests.wire.bedrock_converse.provider import answer
 
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.wire.bedrock_converse import upstream
-from pllm.wire.lane import Encoded, WireRequest
+from pllm.wire.lane import WireRequest
 from pllm.wire.neutral import Citation, Opaque, Response, Text, Thinking, ToolCall, Usage
+from pllm.wire.translator import Encoded
 
 CALL = {"toolUse": {"toolUseId": "t", "name": "f", "input": {"a": 1}}}
 

@@ -12,8 +12,9 @@ from pllm.wire.bedrock_converse import upstream
 from pllm.wire.bedrock_converse.stream import ConverseDecoder
 from pllm.wire.eventstream import EventStreamDecoder
 from pllm.wire.folding import fold
-from pllm.wire.lane import Encoded, WireRequest
+from pllm.wire.lane import WireRequest
 from pllm.wire.neutral import End, Failure, Message, Request, Response, Text, Thinking, ToolCall
+from pllm.wire.translator import Encoded
 
 pytestmark = pytest.mark.needs_cassettes
 

@@ -11,7 +11,6 @@ from tests.wire.bedrock_converse.judge import CLAUDE_45, CLAUDE_46, GPT_OSS, HEL
 from pllm.core.errors import GatewayError
 from pllm.core.profile import ModelProfile
 from pllm.wire.bedrock_converse import upstream
-from pllm.wire.lane import UpstreamWire
 from pllm.wire.neutral import (
     Audio,
     CacheMark,
@@ -30,6 +29,7 @@ from pllm.wire.neutral import (
     ToolResult,
     Url,
 )
+from pllm.wire.translator import UpstreamWire
 
 ARN = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2c3d4e5f6"
 

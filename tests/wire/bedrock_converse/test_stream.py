@@ -15,7 +15,7 @@ from pllm.wire.bedrock_converse.stream import ConverseDecoder
 from pllm.wire.eventstream import encode as encode_frame
 from pllm.wire.eventstream import event, exception
 from pllm.wire.folding import fold
-from pllm.wire.lane import Encoded, WireRequest
+from pllm.wire.lane import WireRequest
 from pllm.wire.neutral import (
     BlockStop,
     End,
@@ -35,6 +35,7 @@ from pllm.wire.neutral import (
     ToolCallStart,
     UsageUpdate,
 )
+from pllm.wire.translator import Encoded
 
 PROPERTY = settings(deadline=None, max_examples=80)
 

@@ -13,8 +13,9 @@ from pllm.core.errors import GatewayError
 from pllm.core.jsontext import JsonObject
 from pllm.core.profile import ModelProfile
 from pllm.wire.gemini import upstream
-from pllm.wire.lane import Encoded, Quirks, Target
+from pllm.wire.lane import Quirks, Target
 from pllm.wire.neutral import Message, Request, Text, Tool
+from pllm.wire.translator import Encoded
 
 LEVEL = ModelProfile(thinking="level", can_disable_thinking=False, known=True)
 BUDGET = ModelProfile(thinking="budget", known=True)

@@ -11,7 +11,6 @@ from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.jsontext import JsonObject
 from pllm.wire.folding import fold
 from pllm.wire.gemini import upstream
-from pllm.wire.lane import Encoded
 from pllm.wire.neutral import (
     Choice,
     Opaque,
@@ -25,6 +24,7 @@ from pllm.wire.neutral import (
     ToolChoice,
     Usage,
 )
+from pllm.wire.translator import Encoded
 
 PLAIN = upstream.encode(ask(), target())
 

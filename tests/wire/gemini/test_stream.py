@@ -14,8 +14,8 @@ from pllm.core.errors import ErrorKind
 from pllm.core.jsontext import JsonObject
 from pllm.wire.folding import fold, unfold
 from pllm.wire.gemini import upstream
-from pllm.wire.lane import Encoded
 from pllm.wire.neutral import BlockStop, End, Event, Failure, Finish, Start, TextDelta, ToolCallStart, UsageUpdate
+from pllm.wire.translator import Encoded
 
 PLAIN = upstream.encode(ask(stream=True), target())
 

@@ -12,7 +12,7 @@ from tests.wire.openai_chat.recordings import ANSWERS, STREAMS, Recorded, named,
 from pllm.core.errors import broken_stream
 from pllm.core.jsontext import JsonObject
 from pllm.wire.folding import fold, unfold
-from pllm.wire.lane import AnswerContext, Encoded, WireRequest
+from pllm.wire.lane import AnswerContext, WireRequest
 from pllm.wire.neutral import (
     Choice,
     Citation,
@@ -41,6 +41,7 @@ from pllm.wire.neutral import (
     UsageUpdate,
 )
 from pllm.wire.openai_chat import client, upstream
+from pllm.wire.translator import Encoded
 
 ASKED = Request("public", (Message("user", (Text("Hi"),)),))
 USAGE_ASKED = Request("public", ASKED.messages, stream=True, include_usage=True)

@@ -13,7 +13,7 @@ from tests.wire.openai_chat.recordings import ANSWERS, STREAMS, Recorded, named,
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.jsontext import JsonObject
 from pllm.wire.folding import fold
-from pllm.wire.lane import Encoded, WireRequest
+from pllm.wire.lane import WireRequest
 from pllm.wire.neutral import (
     BlockStop,
     Choice,
@@ -36,6 +36,7 @@ from pllm.wire.neutral import (
     UsageUpdate,
 )
 from pllm.wire.openai_chat import upstream
+from pllm.wire.translator import Encoded
 
 ENCODED = Encoded(WireRequest("chat/completions", b"{}", "m", True))
 HIDDEN = Encoded(ENCODED.request, hidden_tool="structured_output")

@@ -12,7 +12,7 @@ from tests.wire.openai_chat.recordings import REQUESTS, Recorded, named, needs_r
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.jsontext import JsonObject
 from pllm.core.profile import ModelProfile
-from pllm.wire.lane import Encoded, Quirks, Target
+from pllm.wire.lane import Quirks, Target
 from pllm.wire.neutral import (
     Audio,
     CacheMark,
@@ -36,6 +36,7 @@ from pllm.wire.neutral import (
     Url,
 )
 from pllm.wire.openai_chat import client, upstream
+from pllm.wire.translator import Encoded
 
 TARGET = Target("up", "public", "openai")
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}

@@ -11,8 +11,8 @@ from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.providers.base import HttpRequest
 from pllm.providers.keyed import common_headers
+from pllm.wire.dialect import UpstreamDialect
 from pllm.wire.lane import WireRequest
-from pllm.wire.neutral import UpstreamDialect
 
 DEFAULT_API_VERSION = "2024-10-21"
 

@@ -12,8 +12,8 @@ from typing import Protocol
 from pllm.core.deployment import Deployment
 from pllm.core.errors import GatewayError
 from pllm.core.evidence import Evidence
+from pllm.wire.dialect import UpstreamDialect
 from pllm.wire.lane import Quirks, WireRequest
-from pllm.wire.neutral import UpstreamDialect
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from pllm.core.errors import ErrorKind, GatewayError
 from pllm.providers.base import HttpRequest
 from pllm.providers.keyed import common_headers
 from pllm.providers.sigv4 import AwsCredentials, Scope, sign
+from pllm.wire.dialect import UpstreamDialect
 from pllm.wire.lane import WireRequest
-from pllm.wire.neutral import UpstreamDialect
 
 SIGNING_NAME = "bedrock"
 

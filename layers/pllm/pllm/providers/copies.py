@@ -1,11 +1,11 @@
-"""One request sent several times at once, its answers in one response (see wire.fan_out)."""
+"""One request sent several times at once, its answers in one response (see wire.frames)."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from pllm.core.errors import GatewayError, broken_stream
 from pllm.providers.base import HttpRequest, Timeouts, Transport, UpstreamResponse
-from pllm.wire.fan_out import frame
+from pllm.wire.frames import frame
 
 
 async def send_copies(transport: Transport, request: HttpRequest, timeouts: Timeouts, copies: int) -> UpstreamResponse:

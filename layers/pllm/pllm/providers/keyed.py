@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.providers.base import HttpRequest, ProviderRow
+from pllm.wire.dialect import UpstreamDialect
 from pllm.wire.lane import WireRequest
-from pllm.wire.neutral import UpstreamDialect
 
 _CREDENTIAL_HEADERS = {"bearer": "authorization", "api-key": "api-key", "x-api-key": "x-api-key"}
 

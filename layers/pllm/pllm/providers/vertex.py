@@ -16,8 +16,8 @@ from pllm.core.jsontext import dumps, loads
 from pllm.core.secret import Secret
 from pllm.providers.base import HttpRequest
 from pllm.providers.keyed import common_headers
+from pllm.wire.dialect import UpstreamDialect
 from pllm.wire.lane import WireRequest
-from pllm.wire.neutral import UpstreamDialect
 
 GEMINI_API = "https://generativelanguage.googleapis.com/v1beta"
 KEY_HEADER = "x-goog-api-key"

@@ -12,7 +12,7 @@ from pllm.core.errors import GatewayError
 from pllm.core.jsontext import JsonError, JsonObject, dumps, loads
 from pllm.core.request_trace import Conversation
 from pllm.telemetry.log import crash_site
-from pllm.wire.lane import Encoded, WireRequest
+from pllm.wire.lane import WireRequest
 from pllm.wire.lanes import client_wire, upstream_wire
 from pllm.wire.neutral import (
     Audio,
@@ -34,6 +34,7 @@ from pllm.wire.neutral import (
     Url,
 )
 from pllm.wire.sse import SseDecoder
+from pllm.wire.translator import Encoded
 
 MOST_CHARACTERS = 16_384
 """Of one text."""

@@ -6,8 +6,9 @@ from posixpath import basename
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-from pllm.wire.lane import Quirks, UpstreamWire
+from pllm.wire.lane import Quirks
 from pllm.wire.neutral import Audio, Document, Image, Inline, Message, Part, Request, ToolResult, Url
+from pllm.wire.translator import UpstreamWire
 
 MediaKind = Literal["image", "document", "audio"]
 

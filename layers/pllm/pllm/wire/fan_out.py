@@ -1,22 +1,20 @@
 """Several answers to one request (`n`, translation case 23) from upstreams whose dialect knows only one: as many calls, merged.
 
-The calls' bytes travel together in frames that say which call they belong to, so that a lane sees one body or one stream
-as ever. Merged are the neutral answers and events: choices are numbered by call, usage is summed (every call read the
-prompt), and whatever breaks one of the streams breaks the whole.
+The calls' bytes travel together (see `wire.frames`), so that a lane sees one body or one stream as ever. Merged are the
+neutral answers and events: choices are numbered by call, usage is summed (every call read the prompt), and whatever breaks
+one of the streams breaks the whole.
 """
 
-import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 
 from pllm.core.errors import broken_stream, invalid
-from pllm.wire.lane import Decoder
+from pllm.wire.frames import frames
 from pllm.wire.neutral import End, Event, Failure, Ping, Response, Start, Usage, UsageUpdate
+from pllm.wire.translator import Decoder
 
 MOST_COPIES = 8
 """Each costs a connection and reads the whole prompt again."""
-
-_HEAD = struct.Struct(">HI")
 
 
 def check_copies(n: int, public_name: str) -> None:
@@ -26,32 +24,6 @@ def check_copies(n: int, public_name: str) -> None:
             f"n is {n}: model {public_name!r} gives one answer a call, and at most {MOST_COPIES} calls are made for a request.",
             "n",
         )
-
-
-# --- Frames -------------------------------------------------------------------------------------------------------
-
-
-def frame(branch: int, data: bytes) -> bytes:
-    """`data` of one call; empty data says that the call's body has ended."""
-    return _HEAD.pack(branch, len(data)) + data
-
-
-def frames(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(branch, data) of each frame; `data` holds whole frames, as they were made."""
-    place = 0
-    while place < len(data):
-        branch, size = _HEAD.unpack_from(data, place)
-        place += _HEAD.size
-        yield branch, data[place : place + size]
-        place += size
-
-
-def bodies(data: bytes) -> list[bytes]:
-    """The whole body of each call, in order."""
-    found: dict[int, list[bytes]] = {}
-    for branch, piece in frames(data):
-        found.setdefault(branch, []).append(piece)
-    return [b"".join(pieces) for _, pieces in sorted(found.items())]
 
 
 # --- Answers ------------------------------------------------------------------------------------------------------

@@ -1,19 +1,19 @@
-"""The contracts of a wire: how bytes are shaped, without IO, clock or environment.
+"""The contract of a lane: how bytes are shaped, without IO, clock or environment.
 
 A *lane* is one client's call against one deployment. The same-dialect lane edits the client's bytes; the translated lane
-goes through the neutral form. The pipeline cannot tell them apart.
+goes through the neutral form (see `wire.translator`). The pipeline cannot tell them apart.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from pllm.core.deployment import Deployment
 from pllm.core.errors import GatewayError
-from pllm.core.jsontext import JsonObject
 from pllm.core.profile import ModelProfile
-from pllm.wire.neutral import ClientDialect, Event, Request, Response, UpstreamDialect, Usage
+from pllm.wire.dialect import UpstreamDialect
 from pllm.wire.produced import Produced
+from pllm.wire.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class WireRequest:
     percent-encoded. headers: those the wire needs; never credentials. stream_type: the content type under which a stream
     goes to the client, "" for the one that the upstream gives it. may_come_whole: the upstream may ignore the wish for a
     stream of events and answer whole, which then goes to the client so. copies: how many times it is sent at once; above 1
-    the answers come in the frames of `wire.fan_out`. bodies: where one answer takes calls of different bodies, all of them
+    the answers come in the frames of `wire.frames`. bodies: where one answer takes calls of different bodies, all of them
     (`body` is the first); then the lane is a GatheringLane.
     """
 
@@ -91,100 +91,12 @@ class WireRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
-    """A request in the upstream's dialect, with what was lost or imitated on the way (response headers x-pllm-dropped and
-    x-pllm-emulated). `hidden_tool` names the forced tool that imitates json_schema (case 19). `done_marker`: the quirk of
-    that name, for the decoder."""
-
-    request: WireRequest
-    dropped: tuple[str, ...] = ()
-    emulated: tuple[str, ...] = ()
-    hidden_tool: str | None = None
-    done_marker: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class AnswerContext:
     """What an answer needs that only the outside knows. `id_seed` is random hex for ids the provider did not give."""
 
     model: str
     created_s: int
     id_seed: str
-
-
-class Decoder(Protocol):
-    """Upstream bytes to events. Never raises: what cannot be read becomes a Failure, after which it is deaf."""
-
-    def feed(self, data: bytes) -> list[Event]: ...
-
-    def close(self) -> list[Event]:
-        """The upstream closed the connection. Without its terminal marker before, that is a Failure (case 18)."""
-        ...
-
-
-class Encoder(Protocol):
-    """Events to the client's bytes. End becomes the dialect's terminal marker, Failure its error event and nothing after."""
-
-    def feed(self, events: Iterable[Event]) -> bytes: ...
-
-
-class UpstreamWire(Protocol):
-    """One provider dialect. `needs_bytes`: part types ("image", "document", "audio") whose URLs must be fetched for it, but
-    for those that `takes_url` names: addresses that the provider resolves itself."""
-
-    @property
-    def dialect(self) -> UpstreamDialect: ...
-
-    @property
-    def needs_bytes(self) -> frozenset[str]: ...
-
-    def takes_url(self, url: str) -> bool: ...
-
-    def encode(self, request: Request, target: Target) -> Encoded:
-        """Raises GatewayError(400) naming field and model for what cannot be carried, unless target.drop_unsupported."""
-        ...
-
-    def decode(self, body: bytes, encoded: Encoded) -> Response:
-        """Raises GatewayError(UPSTREAM_PROTOCOL) when the body is not the dialect's answer."""
-        ...
-
-    def decoder(self, encoded: Encoded) -> Decoder: ...
-
-    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
-        """What a non-2xx answer means (case 25). `headers` has lower-case names. Any body is survived, HTML included."""
-        ...
-
-
-@runtime_checkable
-class CountingWire(Protocol):
-    """What an upstream wire also is where its providers count the tokens of a request that is not made."""
-
-    def encode_count(self, request: Request, target: Target) -> WireRequest:
-        """Raises GatewayError(400) for what the call itself could not carry."""
-        ...
-
-    def decode_count(self, body: bytes) -> int:
-        """Input tokens. Raises GatewayError(UPSTREAM_PROTOCOL) when the body holds no count."""
-        ...
-
-
-class ClientWire(Protocol):
-    """One dialect spoken to us."""
-
-    @property
-    def dialect(self) -> ClientDialect: ...
-
-    def decode(self, body: JsonObject) -> Request:
-        """Raises GatewayError(400) with the dotted path of what is wrong."""
-        ...
-
-    def encode(self, response: Response, request: Request, context: AnswerContext) -> bytes: ...
-
-    def encoder(self, request: Request, context: AnswerContext) -> Encoder: ...
-
-    def error(self, error: GatewayError) -> bytes:
-        """The JSON body of an error answer."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from pllm.wire.anthropic_messages.encode_request import encode_count_tokens
 from pllm.wire.anthropic_messages.lane import MessagesLane, MessagesRelay, count_tokens_request
 from pllm.wire.anthropic_messages.url_sources import url_sources, with_inline_sources
 from pllm.wire.anthropic_messages.wires import MessagesClient, MessagesUpstream
-from pllm.wire.lane import ClientWire, UpstreamWire
+from pllm.wire.translator import ClientWire, UpstreamWire
 
 upstream: UpstreamWire = MessagesUpstream()
 client: ClientWire = MessagesClient()

@@ -14,8 +14,9 @@ from pllm.wire.anthropic_messages.structured import plan_shape
 from pllm.wire.anthropic_messages.thinking import REASONING_PARAMS, Plan, fit_tokens, plan_thinking, sampling
 from pllm.wire.defaults import with_defaults
 from pllm.wire.history import arrange, is_prefill, limit_cache_marks
-from pllm.wire.lane import Encoded, Target, WireRequest
+from pllm.wire.lane import Target, WireRequest
 from pllm.wire.neutral import Message, Request, Text
+from pllm.wire.translator import Encoded
 
 PATH = "messages"
 COUNT_PATH = "messages/count_tokens"

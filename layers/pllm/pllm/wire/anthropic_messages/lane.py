@@ -20,9 +20,9 @@ from pllm.wire.anthropic_messages.seal import is_foreign
 from pllm.wire.anthropic_messages.stream_decoder import parse_event
 from pllm.wire.anthropic_messages.vocabulary import finish_reason, read_usage
 from pllm.wire.lane import Answer, Target, WireRequest
-from pllm.wire.neutral import Usage
 from pllm.wire.produced import Produced
 from pllm.wire.sse import SseDecoder, SseError, SseEvent
+from pllm.wire.usage import Usage
 
 _SHOWN = frozenset({"text", "tool_use", "text_delta", "input_json_delta", "citations_delta"})
 """Blocks and deltas whose every token is in the stream."""

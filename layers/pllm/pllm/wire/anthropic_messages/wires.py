@@ -13,8 +13,9 @@ from pllm.wire.anthropic_messages.encode_request import encode_count_tokens, enc
 from pllm.wire.anthropic_messages.errors import read_error, write_error
 from pllm.wire.anthropic_messages.stream_decoder import StreamDecoder
 from pllm.wire.anthropic_messages.stream_encoder import StreamEncoder
-from pllm.wire.lane import AnswerContext, Decoder, Encoded, Encoder, Target, WireRequest
+from pllm.wire.lane import AnswerContext, Target, WireRequest
 from pllm.wire.neutral import Request, Response
+from pllm.wire.translator import Decoder, Encoded, Encoder
 
 
 class MessagesUpstream:

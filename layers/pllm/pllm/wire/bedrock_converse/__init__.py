@@ -12,8 +12,9 @@ from pllm.wire.bedrock_converse.count_tokens import decode_count, encode_count
 from pllm.wire.bedrock_converse.errors import read_error
 from pllm.wire.bedrock_converse.request import encode
 from pllm.wire.bedrock_converse.stream import ConverseDecoder
-from pllm.wire.lane import Decoder, Encoded, Target, WireRequest
+from pllm.wire.lane import Target, WireRequest
 from pllm.wire.neutral import Request, Response, UpstreamDialect
+from pllm.wire.translator import Decoder, Encoded
 
 
 class ConverseWire:

@@ -14,8 +14,9 @@ from pllm.wire.bedrock_converse.thinking import thinking_fields
 from pllm.wire.bedrock_converse.tools import tool_config
 from pllm.wire.defaults import with_defaults
 from pllm.wire.history import arrange, is_prefill, limit_cache_marks
-from pllm.wire.lane import Encoded, Target, WireRequest
+from pllm.wire.lane import Target, WireRequest
 from pllm.wire.neutral import Message, Request
+from pllm.wire.translator import Encoded
 
 MAX_CACHE_POINTS = 4
 _MAX_RESPONSE_PATHS = 10

@@ -6,9 +6,9 @@ from typing import Any, Protocol
 
 from pllm.core.errors import GatewayError, invalid, malformed_upstream, unsupported
 from pllm.core.jsontext import JsonError, JsonObject, loads
+from pllm.wire.dialect import UpstreamDialect
 from pllm.wire.embeddings.request import EmbeddingsRequest
 from pllm.wire.lane import Part, Target
-from pllm.wire.neutral import UpstreamDialect
 
 Vector = list[float]
 

@@ -6,11 +6,11 @@ from typing import cast
 from pllm.core.deployment import Deployment
 from pllm.core.errors import GatewayError, invalid
 from pllm.core.jsontext import JsonObject
+from pllm.wire.dialect import UpstreamDialect
 from pllm.wire.embeddings.api import EmbeddingsApi
 from pllm.wire.embeddings.lane import EmbeddingsLane
 from pllm.wire.embeddings.request import EmbeddingsRequest, holds_tokens, inputs_of, read_request
 from pllm.wire.lane import Lane, NativeCall, Target
-from pllm.wire.neutral import UpstreamDialect
 
 _APIS = {
     "titan": ("pllm.wire.embeddings.titan", "titan"),

@@ -10,10 +10,10 @@ from typing import Any
 from pllm.core.errors import GatewayError, invalid, malformed_upstream
 from pllm.core.jsontext import JsonObject
 from pllm.wire.bedrock_converse.errors import read_error
+from pllm.wire.dialect import UpstreamDialect
 from pllm.wire.embeddings.api import Embedded, Vector, Wanted, count_of, json_of, vector_of
 from pllm.wire.embeddings.titan import invoke_path
 from pllm.wire.lane import Part, Target
-from pllm.wire.neutral import UpstreamDialect
 
 _DEFAULT_INPUT_TYPE = "search_document"
 _TRUNCATIONS = ("NONE", "START", "END")

@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 from pllm.core.errors import GatewayError, invalid, malformed_upstream
 from pllm.core.jsontext import JsonObject
+from pllm.wire.dialect import UpstreamDialect
 from pllm.wire.embeddings.api import Embedded, Wanted, count_of, json_of, vector_of
 from pllm.wire.gemini.errors import read_error
 from pllm.wire.lane import Part, Target
-from pllm.wire.neutral import UpstreamDialect
 
 _TASKS: Mapping[str, str] = {
     "search_document": "RETRIEVAL_DOCUMENT",

@@ -11,7 +11,7 @@ from pllm.wire.embeddings.answer import encode_answer
 from pllm.wire.embeddings.api import Embedded, EmbeddingsApi, Vector, wanted_of
 from pllm.wire.embeddings.request import EmbeddingsRequest
 from pllm.wire.lane import Answer, Part, Target, WireRequest
-from pllm.wire.neutral import Usage
+from pllm.wire.usage import Usage
 
 # On the high side, as where tokens are counted before a call.
 _BYTES_PER_TOKEN = 3

@@ -10,9 +10,9 @@ from urllib.parse import quote
 from pllm.core.errors import GatewayError, invalid
 from pllm.core.jsontext import JsonObject
 from pllm.wire.bedrock_converse.errors import read_error
+from pllm.wire.dialect import UpstreamDialect
 from pllm.wire.embeddings.api import Embedded, Wanted, count_of, json_of, vector_of
 from pllm.wire.lane import Part, Target
-from pllm.wire.neutral import UpstreamDialect
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from pllm.wire.gemini.losses import Losses
 from pllm.wire.gemini.structured import with_hidden_tool
 from pllm.wire.gemini.tools import tools_and_config
 from pllm.wire.history import limit_cache_marks
-from pllm.wire.lane import Encoded, Target, WireRequest
+from pllm.wire.lane import Target, WireRequest
 from pllm.wire.neutral import Request
+from pllm.wire.translator import Encoded
 
 _NEUTRAL_NAMES = {"reasoning_effort": "reasoning", "max_completion_tokens": "max_tokens"}
 _VERTEX_TIER_HEADER = "x-vertex-ai-llm-shared-request-type"

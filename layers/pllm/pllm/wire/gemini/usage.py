@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pllm.core.jsontext import Json, JsonObject
-from pllm.wire.neutral import Usage
+from pllm.wire.usage import Usage
 
 _TIERS = {"standard": "default", "flex": "flex", "priority": "priority"}
 _TRAFFIC = {"ON_DEMAND_FLEX": "flex", "ON_DEMAND_PRIORITY": "priority", "PROVISIONED_THROUGHPUT": "scale"}

@@ -10,9 +10,10 @@ from pllm.wire.gemini.count_tokens import decode_count, encode_count
 from pllm.wire.gemini.errors import read_error
 from pllm.wire.gemini.media import takes_url
 from pllm.wire.gemini.request import GeminiEncoded, encode
-from pllm.wire.lane import Decoder, Encoded, Target, WireRequest
+from pllm.wire.lane import Target, WireRequest
 from pllm.wire.neutral import Event, Failure, Request, Response, UpstreamDialect
 from pllm.wire.sse import SseDecoder, SseError, SseEvent
+from pllm.wire.translator import Decoder, Encoded
 
 
 class GeminiWire:

@@ -11,11 +11,11 @@ Conventions
 - Token counts in `Usage` are disjoint on the input side: `input` excludes cached reads and writes (case 15).
 """
 
+from pllm.wire.dialect import ClientDialect, UpstreamDialect
 from pllm.wire.neutral.answer import (
     Choice,
     FinishReason,
     Response,
-    Usage,
 )
 from pllm.wire.neutral.events import (
     BlockStop,
@@ -56,14 +56,13 @@ from pllm.wire.neutral.parts import (
     Url,
 )
 from pllm.wire.neutral.request import (
-    ClientDialect,
     Reasoning,
     Request,
     ResponseFormat,
     Tool,
     ToolChoice,
-    UpstreamDialect,
 )
+from pllm.wire.usage import Usage
 
 __all__ = [
     "Audio",

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pllm.core.errors import GatewayError
-from pllm.wire.neutral.answer import FinishReason, Usage
+from pllm.wire.neutral.answer import FinishReason
 from pllm.wire.neutral.parts import Citation, Opaque
+from pllm.wire.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)

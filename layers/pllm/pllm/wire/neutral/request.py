@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pllm.wire.dialect import ClientDialect
 from pllm.wire.neutral.parts import CacheMark, Message, Text
-
-ClientDialect = Literal["chat", "messages", "responses"]
-UpstreamDialect = Literal["chat", "messages", "responses", "converse", "gemini"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pllm.wire.openai_chat.lane import ChatLane
 
 if TYPE_CHECKING:
-    from pllm.wire.lane import ClientWire, UpstreamWire
+    from pllm.wire.translator import ClientWire, UpstreamWire
 
     client: ClientWire
     upstream: UpstreamWire

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from pllm.core.errors import broken_stream, malformed_upstream
 from pllm.core.jsontext import JsonError, JsonObject, loads
-from pllm.wire.neutral import Usage
 from pllm.wire.openai_chat.errors import error_in_answer
 from pllm.wire.openai_chat.usage import read_usage
 from pllm.wire.sse import SseDecoder, SseError, SseEvent
+from pllm.wire.usage import Usage
 
 DONE = b"data: [DONE]\n\n"
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from pllm.core.errors import GatewayError
 from pllm.core.jsontext import JsonObject, dumps
-from pllm.wire.neutral import Usage
 from pllm.wire.openai_chat.errors import error_body
 from pllm.wire.openai_chat.framing import DONE, Frame, FrameReader
 from pllm.wire.produced import Produced
 from pllm.wire.sse import encode
+from pllm.wire.usage import Usage
 
 _NULL_USAGE = b',"usage":null'
 

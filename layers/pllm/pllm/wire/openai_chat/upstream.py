@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pllm.core.errors import GatewayError
-from pllm.wire.lane import Encoded, Target
+from pllm.wire.lane import Target
 from pllm.wire.neutral import Request, Response, UpstreamDialect
 from pllm.wire.openai_chat.errors import read_error
 from pllm.wire.openai_chat.upstream_answer import ChatDecoder, decode_answer
 from pllm.wire.openai_chat.upstream_request import encode_request
+from pllm.wire.translator import Encoded
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ from typing import Any
 from pllm.core.errors import GatewayError, malformed_upstream
 from pllm.core.jsontext import JsonObject
 from pllm.wire.folding import fold
-from pllm.wire.lane import Encoded
 from pllm.wire.neutral import End, Event, Failure, Response, Start, Usage, UsageUpdate
 from pllm.wire.openai_chat.choice_reader import ChoiceReader
 from pllm.wire.openai_chat.framing import Frame, FrameReader, choice_number, stated_finish
 from pllm.wire.openai_chat.lane import read_answer
 from pllm.wire.openai_chat.usage import read_usage
+from pllm.wire.translator import Encoded
 
 
 def decode_answer(body: bytes, encoded: Encoded) -> Response:

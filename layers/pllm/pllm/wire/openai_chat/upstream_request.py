@@ -6,13 +6,14 @@ from typing import Any
 from pllm.core.errors import invalid
 from pllm.core.jsontext import JsonObject, dumps
 from pllm.wire.history import allowed_tools
-from pllm.wire.lane import Encoded, Target, WireRequest
+from pllm.wire.lane import Target, WireRequest
 from pllm.wire.neutral import Reasoning, Request, ResponseFormat, Tool, ToolChoice
 from pllm.wire.openai_chat.edit import edit
 from pllm.wire.openai_chat.lane import PATH
 from pllm.wire.openai_chat.notes import Notes
 from pllm.wire.openai_chat.upstream_messages import MessageWriter
 from pllm.wire.schema_dialect import close_objects, tool_parameters
+from pllm.wire.translator import Encoded
 
 _SAME_MEANING = {
     "chat": frozenset(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pllm.core.jsontext import JsonObject
-from pllm.wire.neutral import Usage
+from pllm.wire.usage import Usage
 
 _ABSURD = 1e15
 

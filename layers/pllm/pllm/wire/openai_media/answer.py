@@ -6,9 +6,9 @@ from typing import Any
 from pllm.core.errors import malformed_upstream
 from pllm.core.jsontext import Json, JsonError, loads
 from pllm.wire.lane import Answer
-from pllm.wire.neutral import Usage
 from pllm.wire.openai_chat.errors import error_in_answer
 from pllm.wire.openai_media.endpoints import MediaEndpoint
+from pllm.wire.usage import Usage
 
 _ABSURD = 1e15
 

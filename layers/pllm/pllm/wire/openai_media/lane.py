@@ -6,13 +6,13 @@ from typing import Literal
 
 from pllm.core.errors import GatewayError
 from pllm.wire.lane import Answer, Target, WireRequest
-from pllm.wire.neutral import Usage
 from pllm.wire.openai_chat.errors import read_error
 from pllm.wire.openai_media.answer import read_answer
 from pllm.wire.openai_media.content import Content
 from pllm.wire.openai_media.edit import plan
 from pllm.wire.openai_media.endpoints import MediaEndpoint
 from pllm.wire.openai_media.relay import ByteRelay, EventRelay
+from pllm.wire.usage import Usage
 
 Delivery = Literal["whole", "events", "bytes"]
 """How the client wants its answer."""

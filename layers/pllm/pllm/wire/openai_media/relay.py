@@ -2,10 +2,10 @@
 
 from pllm.core.errors import GatewayError, broken_stream, malformed_upstream
 from pllm.core.jsontext import Json, JsonError, JsonObject, dumps, loads
-from pllm.wire.neutral import Usage
 from pllm.wire.openai_chat.errors import error_in_answer, error_type
 from pllm.wire.openai_media.answer import read_usage
 from pllm.wire.sse import SseDecoder, SseError, SseEvent, encode
+from pllm.wire.usage import Usage
 
 _DONE = b"[DONE]"
 _ERROR = "error"

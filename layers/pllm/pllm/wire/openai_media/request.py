@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pllm.core.deployment import Deployment
 from pllm.core.errors import GatewayError, invalid
 from pllm.core.jsontext import JsonObject
+from pllm.wire.dialect import UpstreamDialect
 from pllm.wire.lane import Lane, Target
-from pllm.wire.neutral import UpstreamDialect
 from pllm.wire.openai_media.content import Content, JsonContent
 from pllm.wire.openai_media.endpoints import MediaEndpoint
 from pllm.wire.openai_media.form import Form

@@ -9,11 +9,11 @@ from typing import Any
 
 from pllm.core.errors import GatewayError, broken_stream, malformed_upstream
 from pllm.core.jsontext import Json, JsonError, JsonObject, dumps, loads
-from pllm.wire.neutral import Usage
 from pllm.wire.openai_responses.errors import error_event, failed_error, reported_error
 from pllm.wire.openai_responses.usage import read_usage
 from pllm.wire.produced import Produced
 from pllm.wire.sse import SseDecoder, SseError, SseEvent, encode
+from pllm.wire.usage import Usage
 
 _TAKEN = frozenset({"response.created", "response.queued", "response.in_progress"})
 _WHOLE = frozenset({"response.completed", "response.incomplete"})

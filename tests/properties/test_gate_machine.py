@@ -32,6 +32,7 @@ from pllm.state.table import DynamoStore
 
 ENVIRONMENTS = 3
 NEEDS = st.builds(Reservation, st.integers(1, 400), st.integers(0, 4000)) | st.just(ONLY_COUNTED)
+MORE = st.builds(Reservation, st.integers(0, 400), st.integers(0, 4000))
 SPENT = st.builds(Spent, st.integers(0, 500), st.integers(0, 5000))
 TICKS = st.sampled_from([0.5, 7, 20, 61, 200, 961, 2000, 20_000, 100_000, 40 * 86_400])
 LIMITS = st.fixed_dictionaries(
@@ -127,7 +128,7 @@ class GateMachine(RuleBasedStateMachine):
                 self.the_labels_are_not_behind(hold, environment)
 
     @precondition(lambda self: self.running())
-    @rule(data=st.data(), more=NEEDS)
+    @rule(data=st.data(), more=MORE)
     def ask_for_more(self, data: st.DataObject, more: Reservation) -> None:
         """A request that is in is to be tried once more: money and tokens for that, no other request and no other slot."""
         environment = data.draw(st.sampled_from(self.running())).environment
@@ -368,7 +369,7 @@ class GateMachine(RuleBasedStateMachine):
 
 def asks(limits: GateLimits, more: Reservation) -> bool:
     """Whether this gate has anything of what a request asks for more of."""
-    return limits.tpm is not None or (limits.budget is not None and more.micro_usd > 0)
+    return (limits.tpm is not None and more.tokens > 0) or (limits.budget is not None and more.micro_usd > 0)
 
 
 class StrictMachine(GateMachine):

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 from collections import Counter
+from math import ceil
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from tests.support.traffic import CATALOGUE, Traffic, run
 from tests.support.traffic_admin import services_of
 
 from pllm.admin.app import admin_app
+from pllm.core.sketch import RELATIVE_ERROR
 
 REQUESTS = 1_000
 Sample = tuple[dict[str, str], float]
@@ -141,16 +143,40 @@ async def test_usage_as_csv_adds_up_to_what_clients_saw(traffic: Traffic, period
     assert (sums["requests"], sums["cost_micro_usd"]) == (sum(traffic.seen.models.values()), seen["micro_usd"])
 
 
-async def test_the_minutes_add_up_to_what_the_stats_page_says(traffic: Traffic) -> None:
+async def test_percentiles_are_the_same_wherever_they_are_told(traffic: Traffic) -> None:
     page = (await told(traffic, "/v1/admin/models/stats")).json()
-    for metrics, health in zip(page["metrics"], page["health"], strict=True):
-        series = (await told(traffic, f"/api/admin/series?deployment={quote(metrics['instance_id'], safe='')}")).json()
+    for metrics in page["metrics"]:
+        one = f"deployment={quote(metrics['instance_id'], safe='')}"
+        series = (await told(traffic, f"/api/admin/series?{one}&group_by=deployment")).json()
+        [line] = (await told(traffic, f"/api/admin/usage?period=day&{one}")).json()["data"]
         whole = series["whole"]
-        assert whole["attempts"] == sum(one["attempts"] for one in series["data"])
-        assert whole["failed"] == health["failure_count"]
-        assert (whole["p50_latency_ms"], whole["p95_latency_ms"]) == (metrics["p50_latency_ms"], metrics["p95_latency_ms"])
-        assert whole["ttft_ms"] == metrics["ttft_ms"]
-        assert series["data"][-1]["attempts"] == metrics["requests_this_minute"]
+        assert [{"group": {"deployment": metrics["instance_id"]}, **whole}] == series["groups"]
+        for name in (
+            "requests",
+            "errors",
+            "prompt_tokens",
+            "completion_tokens",
+            "cached_tokens",
+            "unpriced_requests",
+            "answers",
+        ):
+            assert whole[name] == sum(minute[name] for minute in series["data"])
+        for name in [f"p{share}_{what}_ms" for share in (50, 95, 99) for what in ("latency", "ttft")]:
+            assert whole[name] == metrics[name]
+        for name in set(whole) - {"start"}:
+            assert whole[name] == line[name]
+
+
+async def test_every_whole_answer_that_was_seen_has_a_time(traffic: Traffic) -> None:
+    logged = [line for line in traffic.lines if line.get("message") == "request" and line["deployment"]]
+    answers = [line for line in logged if not line.get("error") and not line.get("client_gone")]
+    whole = (await told(traffic, "/api/admin/series")).json()["whole"]
+    assert whole["answers"] == len(answers)
+    for name, field in (("latency", "latency_ms"), ("ttft", "ttft_ms")):
+        times = sorted(line[field] for line in answers if field in line)
+        for share in (50, 95, 99):
+            exact_ms = times[ceil(share * len(times) / 100) - 1]
+            assert whole[f"p{share}_{name}_ms"] == pytest.approx(exact_ms, rel=RELATIVE_ERROR, abs=0.1)
 
 
 async def test_the_log_has_a_line_for_every_request_and_no_more(traffic: Traffic) -> None:

@@ -4,8 +4,11 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
+from math import ceil
 
 import pytest
+from playwright.sync_api import expect
 from tests.support.browser import browser
 from tests.support.operator import Operator, number_in, operator
 from tests.support.served import served
@@ -13,6 +16,7 @@ from tests.support.traffic import CATALOGUE, Traffic, run
 from tests.support.traffic_admin import services_of
 
 from pllm.admin.app import admin_app
+from pllm.core.sketch import RELATIVE_ERROR
 
 pytestmark = [pytest.mark.needs_chromium, pytest.mark.slow]
 
@@ -50,6 +54,26 @@ def test_the_overview_says_what_clients_saw(traffic: Traffic, reader: Operator) 
     assert reader.tile("Cost") == used["cost_micro_usd"] / 1_000_000
     assert reader.detail("Error rate") == used["errors"]
     assert reader.tile("Active callers") == len(traffic.seen.callers)
+
+
+@pytest.mark.parametrize("time", ["24 hours", "7 days", "30 days"])
+def test_percentiles_are_those_of_the_answers_whatever_the_time(traffic: Traffic, reader: Operator, time: str) -> None:
+    lines = [
+        line for line in traffic.lines if line.get("message") == "request" and line["deployment"] and not line.get("error")
+    ]
+    latencies, firsts = (sorted(line[name] for line in lines if name in line) for name in ("latency_ms", "ttft_ms"))
+    close = partial(pytest.approx, rel=RELATIVE_ERROR, abs=0.5)
+    reader.open("overview")
+    reader.main.get_by_role("radio", name=time).check()
+    expect(reader.page.locator("#announcer")).to_have_text(f"Showing the last {time}")
+    assert reader.tile("p95 latency") == close(latencies[ceil(0.95 * len(latencies)) - 1])
+    assert reader.tile("First token") == close(firsts[ceil(0.5 * len(firsts)) - 1])
+    reader.open("models")
+    reader.main.get_by_role("radio", name=time).check()
+    expect(reader.page.locator("#announcer")).to_have_text(f"Latencies are of the last {time}")
+    ours = sorted(line["latency_ms"] for line in lines if line["deployment"] == "m@openai/first")
+    shown = reader.table("Deployments of m")["m@openai/first"]
+    assert number_in(shown["p99"]) == close(ours[ceil(0.99 * len(ours)) - 1])
 
 
 def test_the_models_page_says_what_each_deployment_answered(traffic: Traffic, reader: Operator) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from pllm.core.errors import GatewayError
+from pllm.core.sketch import sketch_of
 from pllm.core.usage_report import (
     Line,
     Page,
@@ -108,7 +109,15 @@ def test_another_format_is_refused() -> None:
 
 
 QUERY = asked(group_by="model,key")
-AMOUNTS = Amounts(requests=4, errors=1, prompt_tokens=10, cost_micro_usd=1_234_567, latency_ms=1000, cache_write_5m_tokens=2)
+AMOUNTS = Amounts(
+    requests=4,
+    errors=1,
+    prompt_tokens=10,
+    cost_micro_usd=1_234_567,
+    latency_ms=1000,
+    cache_write_5m_tokens=2,
+    latencies=sketch_of(200, 210, 220),
+)
 LINE = Line(at(2026, 11, 22, 14), ("gpt-4o", "key1"), AMOUNTS)
 
 
@@ -133,7 +142,7 @@ def test_csv_has_the_same_columns_as_json() -> None:
     text = page_csv(Page(QUERY, [LINE], more=False))
     [read] = csv.DictReader(io.StringIO(text))
     [told] = page_object(Page(QUERY, [LINE], more=False))["data"]
-    assert read == {name: str(value) for name, value in told.items()}
+    assert read == {name: "" if value is None else str(value) for name, value in told.items()}
 
 
 def test_csv_of_nothing_is_its_header() -> None:

@@ -1,13 +1,16 @@
 """Sums of usage: what a request is counted as, and that its cost can be worked out again."""
 
 from dataclasses import fields, replace
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pllm.core.pricing import Counts, cost_micro_usd, is_long
 from pllm.core.profile import Prices
 from pllm.core.record import RequestRecord
+from pllm.core.sketch import BUCKETS, Sketch, sketch_of
 from pllm.core.usage_rows import (
     ATTRIBUTES,
     LONG,
@@ -17,6 +20,7 @@ from pllm.core.usage_rows import (
     amounts_of,
     attributes,
     read_amounts,
+    row_attributes,
     total,
 )
 
@@ -39,7 +43,8 @@ PRICES = Prices(
     version="2026-11-22",
 )
 SMALL = st.integers(0, 400)
-AMOUNTS = st.builds(Amounts, *(st.integers(0, 10**9) for _ in fields(Amounts)))
+SKETCHES = st.dictionaries(st.integers(0, BUCKETS - 1), st.integers(1, 10**9), max_size=9).map(Sketch)
+AMOUNTS = st.builds(Amounts, *(st.integers(0, 10**9) for _ in ATTRIBUTES), latencies=SKETCHES, firsts=SKETCHES)
 
 
 @st.composite
@@ -96,13 +101,38 @@ def test_what_is_added_in_the_table_is_read_as_the_sum(many: list[Amounts]) -> N
         for name, number in attributes(amounts).items():
             item[name] = item.get(name, 0) + number
     assert read_amounts(item) == total(many)
+    assert read_amounts(row_attributes(total(many))) == total(many)
+
+
+@given(AMOUNTS, st.integers(1, 9))
+def test_amounts_in_two_parts_are_the_whole(amounts: Amounts, most: int) -> None:
+    now, later = amounts.split(most)
+    assert now + later == amounts
+    assert max(len(now.latencies.counts), len(now.firsts.counts)) <= most
+    assert not any(later.numbers().values())
 
 
 def test_every_amount_has_an_attribute_of_its_own() -> None:
-    assert set(ATTRIBUTES) == {field.name for field in fields(Amounts)}
+    assert [*ATTRIBUTES, "latencies", "firsts"] == [field.name for field in fields(Amounts)]
     assert len(set(ATTRIBUTES.values())) == len(ATTRIBUTES)
-    assert attributes(Amounts(requests=1)) == {"n": 1}
-    assert len(attributes(Amounts(requests=1), zeros=True)) == len(ATTRIBUTES)
+    amounts = Amounts(requests=1, latencies=sketch_of(1), firsts=sketch_of(2))
+    assert attributes(amounts) == {"n": 1, "l0": 1, "f8": 1}
+    assert len(row_attributes(amounts)) == len(ATTRIBUTES) + 2
+
+
+def test_an_answer_is_timed_until_its_last_byte_and_a_stream_until_its_first_event_too() -> None:
+    amounts = amounts_of(record(stream=True, first_event_s=10.1))
+    assert (amounts.latencies, amounts.firsts) == (sketch_of(500), sketch_of(100))
+    amounts = amounts_of(record())
+    assert (amounts.latencies, amounts.firsts) == (sketch_of(500), Sketch())
+
+
+@pytest.mark.parametrize(
+    "changes", [{"error": "timeout"}, {"client_gone": True}, {"deployment": ""}, {"endpoint": "count_tokens"}], ids=str
+)
+def test_what_is_no_answer_has_no_time(changes: dict[str, Any]) -> None:
+    amounts = amounts_of(record(stream=True, first_event_s=10.1, **changes))
+    assert (amounts.requests, amounts.latency_ms, amounts.latencies, amounts.firsts) == (1, 500, Sketch(), Sketch())
 
 
 def test_a_request_that_failed_is_counted_as_an_error_of_whom_it_reached() -> None:

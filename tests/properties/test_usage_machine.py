@@ -5,6 +5,7 @@ any of its calls, must make hours and days that add up to the minutes.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import count
@@ -19,6 +20,7 @@ from tests.support.dynamodb import create_table, dynamodb_local
 from tests.support.faulty import Fault, FaultyStore
 
 from pllm.core.clock import ManualClock
+from pllm.core.sketch import sketch_of
 from pllm.core.usage_keys import Period, floor_s, spans
 from pllm.core.usage_rows import Account, Amounts, attributes, read_amounts, total
 from pllm.state.memory import MemoryStore
@@ -34,8 +36,16 @@ ACCOUNTS = [
     Account("k#1", "m", "m/1", "red", "v1~long"),
     Account("k%", "n", "", "", ""),
 ]
+TIMES = st.lists(st.floats(0, 1_200_000), max_size=3).map(lambda times: sketch_of(*times))
 AMOUNTS = st.builds(
-    Amounts, st.just(1), st.integers(0, 1), st.integers(0, 500), st.integers(0, 500), cost_micro_usd=st.integers(0, 9999)
+    Amounts,
+    st.just(1),
+    st.integers(0, 1),
+    st.integers(0, 500),
+    st.integers(0, 500),
+    cost_micro_usd=st.integers(0, 9999),
+    latencies=TIMES,
+    firsts=TIMES,
 )
 TICKS = st.sampled_from([1, 4, 11, 40, 61, 600, 3600, 3 * 3600])
 FAULTS = st.lists(st.sampled_from(Fault), max_size=6)
@@ -87,15 +97,18 @@ class UsageMachine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 2), faults=FAULTS)
     def settle(self, which: int, faults: list[Fault]) -> None:
         environment = self.fleet[which]
+        before = environment.ledger.unflushed
         environment.settle(faults)
         for line in environment.lines:
-            # Given up after hours without an answer: it may be in the table.
+            # Given up after hours without an answer: it may be in the table. Of times no more is known than what there was.
             self.maybe_lost += Amounts(
+                latencies=before.latencies,
+                firsts=before.firsts,
                 **{
                     name: line[name]
                     for name in ("requests", "errors", "prompt_tokens", "completion_tokens", "cost_micro_usd")
                     if name in line
-                }
+                },
             )
         environment.lines.clear()
 
@@ -121,11 +134,10 @@ class UsageMachine(RuleBasedStateMachine):
         rows = self.minutes()
         unflushed = total(environment.ledger.unflushed for environment in self.fleet)
         doubted = total(environment.ledger.unflushed for environment in self.fleet if environment.in_doubt)
-        expected = attributes(self.counted, zeros=True)
-        there = attributes(rows + unflushed + self.surely_lost, zeros=True)
-        maybe, doubt = attributes(self.maybe_lost, zeros=True), attributes(doubted, zeros=True)
-        for name, number in expected.items():
-            assert number - maybe[name] <= there[name] <= number + doubt[name]
+        expected, there = (Counter(attributes(sums)) for sums in (self.counted, rows + unflushed + self.surely_lost))
+        maybe, doubt = Counter(attributes(self.maybe_lost)), Counter(attributes(doubted))
+        for name in expected | there:
+            assert expected[name] - maybe[name] <= there[name] <= expected[name] + doubt[name]
 
     @rule(faults=FAULTS, calls=st.integers(0, 60))
     def roll_up(self, faults: list[Fault], calls: int) -> None:

@@ -7,6 +7,7 @@ from tests.support.faulty import Fault, FaultyStore
 
 from pllm.core.clock import ManualClock
 from pllm.core.record import RequestRecord
+from pllm.core.sketch import BUCKETS, Sketch, sketch_of
 from pllm.core.usage_keys import floor_s, shard_of, spans
 from pllm.core.usage_rows import Account, Amounts, total
 from pllm.state.memory import MemoryStore
@@ -62,7 +63,7 @@ async def test_requests_of_a_minute_are_one_row_that_is_written_after_ten_second
     assert row == (
         floor_s("minute", here.clock.wall_s()),
         Account("key1", "m", "m/1", "red"),
-        Amounts(requests=3, prompt_tokens=30, latency_ms=750),
+        Amounts(requests=3, prompt_tokens=30, latency_ms=750, latencies=sketch_of(250, 250, 250)),
     )
     assert here.ledger.unflushed == Amounts()
     await here.ledger.settle()
@@ -155,6 +156,17 @@ async def test_a_write_that_arrives_after_its_repetition_changes_nothing() -> No
     for late in sent[:]:
         await noted(late)
     assert [row.amounts.requests for row in await here.rows()] == [3]
+
+
+async def test_times_that_do_not_fit_into_one_write_go_with_the_next_ones_and_are_counted_once() -> None:
+    here = Setting(exact=True)
+    every = Sketch(dict.fromkeys(range(BUCKETS), 1))
+    here.store.faults = [Fault.LOST_RESPONSE, Fault.NONE, Fault.LOST_REQUEST, Fault.THROTTLED]
+    here.ledger.count(ONE, Amounts(requests=BUCKETS, latencies=every, firsts=every))
+    for _ in range(4):
+        await here.ledger.settle()
+    assert here.ledger.unflushed == Amounts()
+    assert [row.amounts for row in await here.rows()] == [Amounts(requests=BUCKETS, latencies=every, firsts=every)]
 
 
 async def test_environments_of_a_shard_add_to_one_row() -> None:

@@ -17,8 +17,8 @@ from pllm.core.counters import Tally
 from pllm.core.deployment import Deployment
 from pllm.core.fleet import Failure, Fleet
 from pllm.core.health import Sums
-from pllm.core.histogram import percentile_ms
 from pllm.core.routing import Catalogue
+from pllm.core.usage_rows import Amounts, total
 
 router = APIRouter(tags=["stats"])
 
@@ -60,7 +60,8 @@ class InstanceHealth:
 
 @dataclass(frozen=True, slots=True)
 class InstanceMetrics:
-    """`average_latency` in nanoseconds, 0 where there is none; `window_start`: since when the averages are."""
+    """`average_latency` in nanoseconds, 0 where there is none; `window_start`: since when the averages are. `ttft_ms` is a
+    mean. Percentiles are of requests that were answered here, all of their time included; averages are of attempts."""
 
     instance_id: str
     total_requests: int
@@ -68,7 +69,11 @@ class InstanceMetrics:
     average_latency: int
     p50_latency_ms: float | None
     p95_latency_ms: float | None
+    p99_latency_ms: float | None
     ttft_ms: float | None
+    p50_ttft_ms: float | None
+    p95_ttft_ms: float | None
+    p99_ttft_ms: float | None
     requests_this_minute: int
     tokens_this_minute: int
     error_rate: float
@@ -86,6 +91,12 @@ class ModelLoad:
     requests_minute: int
     tokens_minute: int
     strategy: str
+    p50_latency_ms: float | None
+    p95_latency_ms: float | None
+    p99_latency_ms: float | None
+    p50_ttft_ms: float | None
+    p95_ttft_ms: float | None
+    p99_ttft_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,15 +170,20 @@ def _health(fleet: Fleet, one: Deployment, window: Sums, failure: Failure | None
 
 
 def _metrics(fleet: Fleet, one: Deployment, window: Sums, total: Tally) -> InstanceMetrics:
-    this = fleet.this_minute(one.id)
+    this, answers = fleet.this_minute(one.id), fleet.answers.get(one.id) or Amounts()
+    latency, first = answers.latencies.percentiles(), answers.firsts.percentiles()
     return InstanceMetrics(
         instance_id=one.id,
         total_requests=total.requests,
         total_tokens=_tokens(total),
         average_latency=_mean_ns(window),
-        p50_latency_ms=_rounded(percentile_ms(window.buckets, 0.5)),
-        p95_latency_ms=_rounded(percentile_ms(window.buckets, 0.95)),
-        ttft_ms=_rounded(window.first_ms / window.firsts if window.firsts else None),
+        p50_latency_ms=latency.p50,
+        p95_latency_ms=latency.p95,
+        p99_latency_ms=latency.p99,
+        ttft_ms=round(window.first_ms / window.firsts, 1) if window.firsts else None,
+        p50_ttft_ms=first.p50,
+        p95_ttft_ms=first.p95,
+        p99_ttft_ms=first.p99,
         requests_this_minute=_asked(this),
         tokens_this_minute=this.tokens,
         error_rate=_error_rate(window),
@@ -187,6 +203,8 @@ def _load(
     together = Sums()
     for one in deployments:
         together.add(windows[one.id])
+    answers = total(fleet.answers.get(one.id, Amounts()) for one in deployments)
+    latency, first = answers.latencies.percentiles(), answers.firsts.percentiles()
     return ModelLoad(
         health_score=round(sum(scores) / len(scores), 1) if scores else 0.0,
         total_requests=sum(totals.get(one.id, _NOTHING).requests for one in deployments),
@@ -194,6 +212,12 @@ def _load(
         requests_minute=sum(map(_asked, minutes)),
         tokens_minute=sum(minute.tokens for minute in minutes),
         strategy=strategy.value,
+        p50_latency_ms=latency.p50,
+        p95_latency_ms=latency.p95,
+        p99_latency_ms=latency.p99,
+        p50_ttft_ms=first.p50,
+        p95_ttft_ms=first.p95,
+        p99_ttft_ms=first.p99,
     )
 
 
@@ -211,7 +235,3 @@ def _mean_ns(sums: Sums) -> int:
 
 def _tokens(tally: Tally) -> int:
     return tally.prompt_tokens + tally.completion_tokens
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pllm.core.breaker import Admission, Breaker
 from pllm.core.counters import ATTEMPT, PROBE, UNCLEAR, Series, Tallies, Tally, summed
 from pllm.core.health import Sums
+from pllm.core.usage_rows import Amounts
 
 WINDOW_MINUTES = 15
 """How far back "lately" goes: as far as the minutes of deployments are kept."""
@@ -26,12 +27,14 @@ class Failure:
 @dataclass(frozen=True, slots=True)
 class Fleet:
     """`minutes`: (epoch minute, deployment) -> its sums, WINDOW_MINUTES back. `counters`: since the table was made.
-    `active_users`: how many different callers asked for a model lately."""
+    `answers`: usage of the same minutes, by the deployment that was asked last. `active_users`: how many different callers
+    asked for a model in them."""
 
     now_s: float
     minutes: Mapping[tuple[int, str], Sums] = field(default_factory=dict)
     breakers: Mapping[str, Breaker] = field(default_factory=dict)
     counters: Tallies = field(default_factory=dict)
+    answers: Mapping[str, Amounts] = field(default_factory=dict)
     active_users: int = 0
 
     @property

@@ -5,7 +5,7 @@ reader, from the last three minutes with weights 1, 1/2 and 1/4.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 
 from pllm.core.breaker import Admission, Breaker
 
@@ -16,8 +16,7 @@ _WEIGHTS = (1.0, 0.5, 0.25)
 @dataclass(slots=True)
 class Sums:
     """One deployment's minute. `latency_ms` and `first_ms` are sums over `latencies` and `firsts` answers: the whole
-    answer, and the first event of a stream. `tokens`: prompt and answer together. `buckets`: latencies of whole answers, by
-    core.histogram."""
+    answer, and the first event of a stream. `tokens`: prompt and answer together."""
 
     ok: int = 0
     failed: int = 0
@@ -26,20 +25,17 @@ class Sums:
     first_ms: int = 0
     firsts: int = 0
     tokens: int = 0
-    buckets: dict[int, int] = field(default_factory=dict)
 
     def add(self, other: "Sums") -> None:
         for name in SUM_FIELDS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for bucket, number in other.buckets.items():
-            self.buckets[bucket] = self.buckets.get(bucket, 0) + number
 
     @property
     def empty(self) -> bool:
         return not any(getattr(self, name) for name in SUM_FIELDS)
 
 
-SUM_FIELDS = tuple(item.name for item in fields(Sums) if item.name != "buckets")
+SUM_FIELDS = tuple(item.name for item in fields(Sums))
 
 
 @dataclass(frozen=True, slots=True)

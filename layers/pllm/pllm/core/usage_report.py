@@ -60,6 +60,17 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Summary:
+    """Sums of a whole query at once. `periods`: one line for each that had a request, in the order of time; `groups`: one
+    for each group, over all periods, the names in order."""
+
+    query: UsageQuery
+    whole: Amounts
+    periods: Sequence[Line]
+    groups: Sequence[Line]
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """Lines in the order of time. `more`: there are others after the last of them."""
 
@@ -203,6 +214,7 @@ def _cell(value: object) -> object:
 def _told(query: UsageQuery, line: Line) -> dict[str, Any]:
     amounts = line.amounts
     average_ms = round(amounts.latency_ms / amounts.requests, 1) if amounts.requests else 0
+    latency, first = amounts.latencies.percentiles(), amounts.firsts.percentiles()
     return {
         "start": rfc3339(line.start_s),
         **dict(zip(query.group_by, line.group, strict=True)),
@@ -224,4 +236,11 @@ def _told(query: UsageQuery, line: Line) -> dict[str, Any]:
         "unpriced_requests": amounts.unpriced,
         "estimated_requests": amounts.estimated,
         "average_latency_ms": average_ms,
+        "answers": amounts.latencies.number,
+        "p50_latency_ms": latency.p50,
+        "p95_latency_ms": latency.p95,
+        "p99_latency_ms": latency.p99,
+        "p50_ttft_ms": first.p50,
+        "p95_ttft_ms": first.p95,
+        "p99_ttft_ms": first.p99,
     }

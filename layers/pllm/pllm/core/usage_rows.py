@@ -6,13 +6,15 @@ request's cost is rounded up.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import reduce
 from math import ceil
-from operator import add
+from operator import add, attrgetter
+from typing import Any
 
 from pllm.core.pricing import Counts, is_long
 from pllm.core.record import RequestRecord
+from pllm.core.sketch import NOTHING, Sketch, packed, read_sketch, sketch_attributes, sketch_of, unpacked
 
 LONG = "~long"
 """Ends the name of a price version where the long-context prices held."""
@@ -34,7 +36,8 @@ class Account:
 class Amounts:
     """Sums over requests. Tokens are as in wire.neutral.Usage, but `prompt_tokens` is the whole prompt, cached ones included.
     `unpriced`: requests whose cost is not known and is not in `cost_micro_usd`. `estimated`: requests whose
-    provider did not say what they used."""
+    provider did not say what they used. `latencies`: of answers, until the last byte; `firsts`: of those that were streams,
+    until the first event. An answer is what a deployment gave whole: an error is none, nor is what its client left."""
 
     requests: int = 0
     errors: int = 0
@@ -54,9 +57,24 @@ class Amounts:
     characters: int = 0
     unpriced: int = 0
     estimated: int = 0
+    latencies: Sketch = NOTHING
+    firsts: Sketch = NOTHING
 
     def __add__(self, other: "Amounts") -> "Amounts":
-        return Amounts(*map(add, _numbers(self), _numbers(other)))
+        return Amounts(*map(add, _all_of(self), _all_of(other)))
+
+    def numbers(self) -> dict[str, int]:
+        """The plain sums, by name."""
+        return {name: getattr(self, name) for name in ATTRIBUTES}
+
+    def split(self, most: int) -> "tuple[Amounts, Amounts]":
+        """In two that add up to this one: everything, with no more than `most` buckets of either sketch, and their others."""
+        if max(len(self.latencies.counts), len(self.firsts.counts)) <= most:
+            return self, Amounts()
+        latencies, later = self.latencies.split(most)
+        firsts, later_firsts = self.firsts.split(most)
+        now = replace(self, latencies=latencies, firsts=firsts)
+        return now, Amounts(latencies=later, firsts=later_firsts)
 
     def counts(self) -> Counts:
         """For pricing once more."""
@@ -98,7 +116,13 @@ ATTRIBUTES: Mapping[str, str] = {
 }
 """Names in the table: short, because a write is paid by the kilobyte."""
 
-_FIELDS = tuple(field.name for field in fields(Amounts))
+_all_of = attrgetter(*(field.name for field in fields(Amounts)))
+
+# Of sketches: a letter before the number of each bucket where rows are added to, else one attribute that is set whole.
+_SKETCHES: Mapping[str, tuple[str, str]] = {"latencies": ("l", "lp"), "firsts": ("f", "fp")}
+
+_NO_ANSWERS = frozenset({"count_tokens"})
+"""Endpoints whose requests are no measure of how long a model takes to answer."""
 
 
 def total(many: Iterable[Amounts]) -> Amounts:
@@ -140,20 +164,37 @@ def amounts_of(record: RequestRecord) -> Amounts:
         characters=record.characters,
         unpriced=1 if record.used is not None and record.cost_micro_usd is None else 0,
         estimated=int(record.estimated),
+        latencies=sketch_of(record.latency_ms) if _answered(record) else NOTHING,
+        firsts=sketch_of(record.ttft_ms) if _answered(record) and record.stream and record.ttft_ms is not None else NOTHING,
     )
 
 
-def attributes(amounts: Amounts, *, zeros: bool = False) -> dict[str, int]:
-    """By their names in the table. Zeros are left out where they change nothing: in what is added."""
-    named = zip(_FIELDS, _numbers(amounts), strict=True)
-    return {ATTRIBUTES[name]: number for name, number in named if number or zeros}
+def _answered(record: RequestRecord) -> bool:
+    """A refusal takes no time, and a deadline that passed says nothing of how long answers take."""
+    return bool(record.deployment) and not record.error and not record.client_gone and record.endpoint not in _NO_ANSWERS
+
+
+def attributes(amounts: Amounts) -> dict[str, int]:
+    """By their names in the table, to be added to a row: what is zero changes nothing and is left out."""
+    sums = {ATTRIBUTES[name]: number for name, number in amounts.numbers().items() if number}
+    for name, (letter, _) in _SKETCHES.items():
+        sums |= sketch_attributes(getattr(amounts, name), letter)
+    return sums
+
+
+def row_attributes(amounts: Amounts) -> dict[str, int | bytes]:
+    """By their names in the table, to be set in the place of whatever a row was."""
+    sums = {ATTRIBUTES[name]: number for name, number in amounts.numbers().items()}
+    return sums | {whole: packed(getattr(amounts, name)) for name, (_, whole) in _SKETCHES.items()}
 
 
 def read_amounts(item: Mapping[str, object]) -> Amounts:
-    """Of an item of the table; what it lacks is zero."""
-    found = ((name, item.get(ATTRIBUTES[name], 0)) for name in _FIELDS)
-    return Amounts(**{name: number for name, number in found if isinstance(number, int)})
+    """Of an item of the table, added to or set; what it lacks is zero."""
+    found: dict[str, Any] = {name: item.get(short, 0) for name, short in ATTRIBUTES.items()}
+    found |= {name: _sketch(item, letter, whole) for name, (letter, whole) in _SKETCHES.items()}
+    return Amounts(**found)
 
 
-def _numbers(amounts: Amounts) -> tuple[int, ...]:
-    return tuple(getattr(amounts, name) for name in _FIELDS)
+def _sketch(item: Mapping[str, object], letter: str, whole: str) -> Sketch:
+    data = item.get(whole)
+    return unpacked(data) if isinstance(data, bytes) else read_sketch(item, letter)

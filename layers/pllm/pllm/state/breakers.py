@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 from pllm.core.breaker import RULES, Asked, Breaker, Circuit, Field, Guard
 from pllm.core.health import Sums
-from pllm.core.histogram import bucket_attributes, read_buckets
 from pllm.state.store import Absent, AllOf, AnyOf, Compare, Condition, Expression, Item, Update
 
 _BREAKER = "Z#"
@@ -75,12 +74,12 @@ def read_breaker(item: Item) -> Breaker:
 
 
 def read_minute(item: Item) -> Sums:
-    return Sums(**{name: _number(item, short) for name, short in SUM_NAMES.items()}, buckets=read_buckets(item))
+    return Sums(**{name: _number(item, short) for name, short in SUM_NAMES.items()})
 
 
 def add_minute(group: str, minute: int, deployment: str, sums: Sums) -> Update:
     """Adds one environment's numbers to the fleet's."""
-    amounts = {short: getattr(sums, name) for name, short in SUM_NAMES.items()} | bucket_attributes(sums.buckets)
+    amounts = {short: getattr(sums, name) for name, short in SUM_NAMES.items()}
     return Update(
         partition(group),
         minute_key(minute, deployment),

@@ -21,7 +21,6 @@ from pllm.core.breaker_policy import RECENT_MS, BreakerPolicy, Impact, Outcomes,
 from pllm.core.clock import Clock
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.health import HealthView, Sums
-from pllm.core.histogram import bucket_of
 from pllm.state.breakers import ONLY_BREAKERS, add_minute, deployment_of, move_breaker, partition, read_breaker, since
 from pllm.state.snapshot import Snapshot
 from pllm.state.store import FLUSH_S, Applied, StateError, Store
@@ -320,9 +319,7 @@ class Observation:
         if not self._typical:
             return
         first = (0, 0) if first_ms is None else (int(first_ms), 1)
-        self._health.count(
-            self._deployment, Sums(1, 0, int(latency_ms), 1, first[0], first[1], tokens, {bucket_of(latency_ms): 1})
-        )
+        self._health.count(self._deployment, Sums(1, 0, int(latency_ms), 1, first[0], first[1], tokens))
 
     def failed(self, error: GatewayError) -> None:
         """The deployment was asked and this came of it. What is the caller's own fault is no word against it."""

@@ -8,7 +8,7 @@ until there are more rows than an environment keeps; then the oldest are dropped
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pllm.core.clock import Clock, rfc3339
@@ -19,6 +19,8 @@ from pllm.state.store import FLUSH_S, Absent, AnyOf, Compare, StateError, Store,
 
 _FLUSH_ROWS = 25
 _MOST_ROWS = 2_000
+# Of each sketch in one write: DynamoDB takes expressions of 4 KB and 300 operators.
+_MOST_BUCKETS = 100
 # What is told later than this is counted in the minute of the telling: the roll-up does not look at its own any more.
 LATEST_S = 2 * 3600
 
@@ -103,9 +105,16 @@ class Ledger:
             await self._send(tuple(self._sent))
             fresh = tuple(key for key in self._pending if key not in self._sent)
             for key in fresh:
-                self._numbers += 1
-                self._sent[key] = _Batch(self._numbers, self._pending.pop(key))
+                self._take(key)
             await self._send(fresh)
+
+    def _take(self, key: _Key) -> None:
+        """Numbers what is pending of a row as a batch. What does not fit into one write stays."""
+        self._numbers += 1
+        amounts, rest = self._pending.pop(key).split(_MOST_BUCKETS)
+        self._sent[key] = _Batch(self._numbers, amounts)
+        if rest != Amounts():
+            self._pending[key] = rest
 
     def _due(self) -> bool:
         if not self._pending and not self._sent:
@@ -134,7 +143,7 @@ class Ledger:
             return
         batches = [self._sent.pop(key).amounts for key in keys if key in self._sent]
         batches += [self._pending.pop(key) for key in keys if key in self._pending]
-        lost = {name: number for name, number in asdict(total(batches)).items() if number}
+        lost = {name: number for name, number in total(batches).numbers().items() if number}
         since, until = (rfc3339(time_s) for time_s in (keys[0][0], keys[-1][0]))
         message = {"level": "ERROR", "message": "usage dropped", "why": why, "rows": len(keys), "since": since, "until": until}
         self._tell(message | lost)

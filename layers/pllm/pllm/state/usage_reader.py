@@ -2,8 +2,8 @@
 
 from pllm.core.clock import Clock
 from pllm.core.usage_keys import KEPT_S, LENGTH_S, Period, Span, floor_s, spans
-from pllm.core.usage_report import Group, Line, Page, UsageQuery
-from pllm.core.usage_rows import Amounts
+from pllm.core.usage_report import Group, Line, Page, Summary, UsageQuery
+from pllm.core.usage_rows import Amounts, total
 from pllm.state.store import Store
 from pllm.state.usage_table import read_mark, read_rows
 
@@ -32,6 +32,20 @@ class UsageReader:
         else:
             lines += _finished(query, open_sums, query.to_s)
         return Page(query, lines[: query.limit], len(lines) > query.limit)
+
+    async def summary(self, query: UsageQuery) -> Summary:
+        """All of it at once, whatever its `limit` and `after`. Raises StateError."""
+        periods: dict[int, Amounts] = {}
+        groups: dict[Group, Amounts] = {}
+        for span in await self._spans(query):
+            for row in await read_rows(self._store, span):
+                if query.holds(row.account):
+                    start_s, group = floor_s(query.period, row.start_s), query.group(row.account)
+                    periods[start_s] = periods.get(start_s, Amounts()) + row.amounts
+                    groups[group] = groups.get(group, Amounts()) + row.amounts
+        by_period = [Line(start_s, (), periods[start_s]) for start_s in sorted(periods)]
+        by_group = [Line(query.from_s, group, groups[group]) for group in sorted(groups)]
+        return Summary(query, total(periods.values()), by_period, by_group)
 
     async def _spans(self, query: UsageQuery) -> list[Span]:
         """Days are made of days up to the mark, then of hours, then of minutes; hours and minutes accordingly."""

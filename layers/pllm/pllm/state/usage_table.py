@@ -4,7 +4,7 @@ import asyncio
 from typing import NamedTuple
 
 from pllm.core.usage_keys import KEPT_S, Period, Span, read_key, row_key
-from pllm.core.usage_rows import Account, Amounts, attributes, read_amounts
+from pllm.core.usage_rows import Account, Amounts, read_amounts, row_attributes
 from pllm.state.store import Absent, AnyOf, Compare, Item, Store, Update
 
 _MARK = ("U#mark", "rolled up")
@@ -29,7 +29,7 @@ async def set_row(store: Store, period: Period, row: Row) -> None:
     """Puts a whole row in place of what was there. Raises StateError."""
     kept_s = KEPT_S[period]
     expires = {} if kept_s is None else {"exp": row.start_s + kept_s}
-    values = {**attributes(row.amounts, zeros=True), **expires}
+    values = {**row_attributes(row.amounts), **expires}
     await store.update(Update(*row_key(period, row.start_s, row.account), set=values))
 
 

@@ -71,7 +71,8 @@ function drawing(chart, points, width, hovered) {
     svg("text", { class: "chart-label", x: PAD.left + LABEL_WIDTH_PX - 8, y: place.y(tick) + 4, "text-anchor": "end" }, seen || tick === 0 ? short(tick) : ""),
   ]);
   const every = Math.max(1, Math.ceil(points.length / Math.max(2, Math.floor(inner.width / 90))));
-  const times = points.map((point, index) => (points.length - 1 - index) % every === 0 && svg("text", { class: "chart-label", x: Math.min(place.x(index), width - PAD.right - 18), y: height - 6, "text-anchor": "middle" }, axis(point.at)));
+  const marked = points.map((point, index) => ({ index, name: axis(point.at) })).filter(({ index }) => (points.length - 1 - index) % every === 0);
+  const times = marked.map(({ index, name }, at) => name !== marked[at - 1]?.name && svg("text", { class: "chart-label", x: Math.min(place.x(index), width - PAD.right - 18), y: height - 6, "text-anchor": "middle" }, name));
   const marks = kind === "bars" ? bars(series, points, place, step, top, inner) : lines(series, points, place);
   const none = !seen && svg("text", { class: "chart-none", x: PAD.left + LABEL_WIDTH_PX + inner.width / 2, y: PAD.top + inner.height / 2 + 4, "text-anchor": "middle" }, chart.none);
   const cursor = svg("line", { class: "chart-cursor", x1: -10, x2: -10, y1: PAD.top, y2: PAD.top + inner.height });

@@ -1,9 +1,10 @@
 // Models and breakers: who serves each model, how well, and an administrator's word on whom to ask.
 
-import { badge, button, card, empty, field, pageHead, short, skeleton, table } from "../components.js";
+import { badge, button, card, empty, field, pageHead, segments, short, skeleton, table } from "../components.js";
 import { h, update } from "../dom.js";
 import { ago, clock, compact, dateTime, milliseconds, number, percent, plural } from "../format.js";
 import { live } from "../live.js";
+import { RANGES, readNumbers, remembered, spanOf } from "../numbers.js";
 import { changeBreaker } from "./models/breaker_dialog.js";
 
 export const title = "Models";
@@ -11,11 +12,22 @@ export const title = "Models";
 export async function render(root, context) {
   const list = h("div", { class: "stack" }, card({}, skeleton(5)), card({}, skeleton(5)));
   const search = field({ label: "Find", name: "find", type: "search", placeholder: "Model, provider, deployment, tag", oninput: () => show() });
+  let range = RANGES[0];
   let fleet = null;
+  const speedOf = remembered((wanted) => readNumbers(context.api, { ...spanOf(wanted), groupBy: "deployment" }));
   const updates = live(context, async () => {
-    fleet = await load(context.api);
+    const wanted = range;
+    const [loaded, speed] = await Promise.all([load(context.api), speedOf(wanted)]);
+    if (wanted !== range) return;
+    fleet = { ...loaded, speed: new Map(speed.groups.map((one) => [one.deployment, one])) };
     show();
   });
+  const choice = segments({ label: "Time of latencies", items: RANGES.map(({ id, label }) => ({ id, label })), selected: range.id, onchange: choose });
+  async function choose(id) {
+    range = RANGES.find((one) => one.id === id);
+    await updates.reload();
+    context.announce(`Latencies are of the last ${range.label}`);
+  }
   function show() {
     if (fleet) update(list, models(fleet, search.value.trim().toLowerCase(), change));
   }
@@ -27,7 +39,7 @@ export async function render(root, context) {
     await updates.reload();
   }
   const head = pageHead("Models and breakers", "Who answers, how well, and who is left alone for now", updates.controls);
-  root.append(head, h("div", { class: "filter" }, search.node), list);
+  root.append(head, h("div", { class: "choices choices-end" }, h("div", { class: "filter" }, search.node), choice), list);
   await updates.ready;
   point(list, context.rest[0]);
 }
@@ -67,7 +79,7 @@ function modelCard(fleet, model, deployments, change) {
     model.aliases.length > 0 && `also ${model.aliases.join(", ")}`,
   ];
   const score = load && badge(`health ${Math.round(load.health_score)} of 100`, load.health_score >= 95 ? "good" : load.health_score >= 50 ? "warn" : "bad");
-  const rows = deployments.map((one) => ({ ...one, breaker: fleet.breakers.get(one.id), health: fleet.health.get(one.id), metrics: fleet.metrics.get(one.id) }));
+  const rows = deployments.map((one) => ({ ...one, breaker: fleet.breakers.get(one.id), health: fleet.health.get(one.id), metrics: fleet.metrics.get(one.id), speed: fleet.speed.get(one.id) }));
   const shown = table({ caption: `Deployments of ${model.name}`, columns: columns(change), rows, key: (one) => one.id });
   return card({ title: model.name, subtitle: facts.filter(Boolean).join(" · "), actions: score, class: "deployments", key: `model ${model.name}` }, shown);
 }
@@ -76,14 +88,23 @@ function columns(change) {
   const found = [
     { label: "Deployment", header: true, cell: named },
     { label: "Breaker", class: "state", cell: state },
-    { label: "p50", align: "end", class: "ms", cell: (one) => milliseconds(one.metrics?.p50_latency_ms) },
-    { label: "p95", align: "end", class: "ms", cell: (one) => milliseconds(one.metrics?.p95_latency_ms) },
-    { label: "First token", align: "end", class: "number", cell: (one) => milliseconds(one.metrics?.ttft_ms) },
+    { label: "p50", align: "end", class: "ms", cell: (one) => milliseconds(one.speed?.p50_latency_ms) },
+    { label: "p95", align: "end", class: "ms", cell: (one) => milliseconds(one.speed?.p95_latency_ms) },
+    { label: "p99", align: "end", class: "ms", cell: (one) => milliseconds(one.speed?.p99_latency_ms) },
+    { label: "First token", align: "end", class: "number", cell: firstToken },
     { label: "Errors", align: "end", class: "ms", cell: errors },
-    { label: "Requests", align: "end", class: "number", cell: (one) => short(compact(one.metrics?.total_requests), number(one.metrics?.total_requests)) },
+    { label: "Requests", align: "end", class: "number", cell: (one) => short(compact(one.speed?.requests ?? 0), number(one.speed?.requests ?? 0)) },
   ];
   if (change) found.push({ label: "Change", hideLabel: true, align: "end", class: "act", cell: (one) => button("Breaker…", { class: "button button-small", "aria-label": `Change the breaker of ${one.id}`, onclick: () => change(one) }) });
   return found;
+}
+
+function firstToken({ speed }) {
+  return twoLines(h("span", null, milliseconds(speed?.p50_ttft_ms)), speed?.p95_ttft_ms ? `p95 ${milliseconds(speed.p95_ttft_ms)}` : "");
+}
+
+function twoLines(first, second) {
+  return h("div", { class: "deployment deployment-end" }, first, h("span", { class: "small muted" }, second));
 }
 
 function named(one) {
@@ -131,8 +152,8 @@ function words(breaker) {
 }
 
 function errors(one) {
-  const rate = one.metrics?.error_rate;
-  return h("span", { class: rate > 0.1 ? "tone-bad" : rate > 0.02 ? "tone-warn" : null }, percent(rate));
+  const rate = one.metrics?.error_rate; // of attempts, those that another deployment made good included
+  return twoLines(h("span", { class: rate > 0.1 ? "tone-bad" : rate > 0.02 ? "tone-warn" : null }, percent(rate)), "15 min");
 }
 
 function idleCard(models) {

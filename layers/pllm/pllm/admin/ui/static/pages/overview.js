@@ -5,7 +5,7 @@ import { badge, card, empty, notice, pageHead, segments, short, skeleton, stat, 
 import { h, update } from "../dom.js";
 import { ago, compact, milliseconds, number, percent, plural, usd, usdShort, usdWhole } from "../format.js";
 import { live } from "../live.js";
-import { RANGES, loadUsage, remembered, withSpeed } from "./overview/data.js";
+import { RANGES, readNumbers, remembered, spanOf } from "../numbers.js";
 
 export const title = "Overview";
 
@@ -16,16 +16,15 @@ export async function render(root, context) {
   const tiles = h("div", null, skeleton(1, { tall: true }));
   const shares = h("div", { class: "grid-2" }, card({}, skeleton(4)), card({}, skeleton(4)));
   const attention = h("div", null);
-  const usageOf = remembered((wanted) => loadUsage(context.api, wanted));
+  const numbersOf = remembered((wanted) => readNumbers(context.api, { ...spanOf(wanted), groupBy: "model,deployment" }));
   const updates = live(context, async () => {
     const wanted = range;
-    const paths = ["/v1/admin/models/stats", "/api/admin/series"];
-    const [usage, fleet, speed] = await Promise.all([usageOf(wanted), ...paths.map((path) => context.api.get(path))]);
+    const [numbers, fleet] = await Promise.all([numbersOf(wanted), context.api.get("/v1/admin/models/stats")]);
     if (wanted !== range) return;
     update(warning, shedding(fleet));
-    update(tiles, totals(fleet, usage, speed));
-    charts.show(withSpeed(usage.points, wanted, speed), wanted);
-    update(shares, shareCards(fleet, usage, wanted));
+    update(tiles, totals(fleet, numbers.whole));
+    charts.show(numbers.points.map(drawn), wanted);
+    update(shares, shareCards(fleet, numbers.groups, wanted));
     update(attention, troubles(fleet));
   });
   const choice = segments({ label: "Time", items: RANGES.map(({ id, label }) => ({ id, label })), selected: range.id, onchange: choose });
@@ -38,6 +37,13 @@ export async function render(root, context) {
   const head = pageHead(title, "What the gateway does, across every environment", choice, updates.controls);
   root.append(head, warning, tiles, charts.node, shares, attention);
   await updates.ready;
+}
+
+/** A point of the charts. */
+function drawn({ at, ...sums }) {
+  const { requests, errors, prompt_tokens: prompt, completion_tokens: completion, cost_usd: cost } = sums;
+  const speed = { p50: sums.p50_latency_ms, p95: sums.p95_latency_ms, p99: sums.p99_latency_ms, first: sums.p50_ttft_ms };
+  return { at, values: { answered: requests - errors, errors, prompt, completion, cost, ...speed } };
 }
 
 function drawCharts() {
@@ -58,16 +64,16 @@ function drawCharts() {
   const latency = timeSeries({
     title: "Latency", kind: "lines",
     series: [
-      { key: "latency", label: "Mean", tone: 1 },
+      { key: "first", label: "First token, p50", tone: 4 },
       { key: "p50", label: "p50", tone: 2 },
       { key: "p95", label: "p95", tone: 3 },
-      { key: "first", label: "First token", tone: 4 },
+      { key: "p99", label: "p99", tone: 1 },
     ],
     format: milliseconds, time, axis, none: "No answers in this time",
   });
   const all = [
     [requests, "Requests", "Whatever came of them"],
-    [latency, "Latency", "Percentiles are kept for 15 minutes"],
+    [latency, "Latency", "Of answers, until the last byte and until the first event"],
     [tokens, "Tokens", "Of prompts and of answers"],
     [cost, "Cost", "At the prices in force at the time"],
   ];
@@ -86,28 +92,27 @@ function shedding(fleet) {
   return notice("bad", "The fleet should shed load", `Nothing can be sent to more than half of the deployments (${shut} of ${fleet.registry.total_instances} are open): callers should be asked to wait.`);
 }
 
-function totals(fleet, usage, speed) {
-  const { sums } = usage;
-  const { whole } = speed;
+function totals(fleet, sums) {
   const minute = fleet.metrics.reduce((sum, one) => sum + one.requests_this_minute, 0);
   const rate = sums.requests ? sums.errors / sums.requests : null;
+  const tokens = sums.prompt_tokens + sums.completion_tokens;
   const well = fleet.health.filter((one) => one.is_healthy).length;
   return stats(
     stat({ label: "Requests", value: short(compact(sums.requests), number(sums.requests)), detail: `${number(minute)} this minute` }),
     stat({ label: "Error rate", value: percent(rate), detail: `${number(sums.errors)} failed`, tone: rate > 0.1 ? "bad" : rate > 0.02 ? "warn" : "" }),
-    stat({ label: "p95 latency", value: milliseconds(whole.p95_latency_ms), detail: `p50 ${milliseconds(whole.p50_latency_ms)}, 15 min` }),
-    stat({ label: "First token", value: milliseconds(whole.ttft_ms), detail: "mean, 15 min" }),
-    stat({ label: "Tokens", value: short(compact(sums.prompt + sums.completion), number(sums.prompt + sums.completion)), detail: `${compact(sums.prompt)} in, ${compact(sums.completion)} out` }),
-    stat({ label: "Cost", value: short(usd(sums.cost), usdWhole(sums.cost)), detail: sums.unpriced ? `${number(sums.unpriced)} without a price` : `${usd(fleet.total_cost)} in all` }),
+    stat({ label: "p95 latency", value: milliseconds(sums.p95_latency_ms), detail: `p50 ${milliseconds(sums.p50_latency_ms)}` }),
+    stat({ label: "First token", value: milliseconds(sums.p50_ttft_ms), detail: `p50; p95 ${milliseconds(sums.p95_ttft_ms)}` }),
+    stat({ label: "Tokens", value: short(compact(tokens), number(tokens)), detail: `${compact(sums.prompt_tokens)} in, ${compact(sums.completion_tokens)} out` }),
+    stat({ label: "Cost", value: short(usd(sums.cost_usd), usdWhole(sums.cost_usd)), detail: sums.unpriced_requests ? `${number(sums.unpriced_requests)} without a price` : `${usd(fleet.total_cost)} in all` }),
     stat({ label: "Deployments", value: `${well} / ${fleet.registry.total_instances}`, detail: "may be sent requests", tone: well === fleet.registry.total_instances ? "" : "warn" }),
     stat({ label: "Active callers", value: number(fleet.active_users), detail: "of the last 15 min" }),
   );
 }
 
-function shareCards(fleet, usage, range) {
+function shareCards(fleet, groups, range) {
   const providers = new Map(fleet.health.map((one) => [one.instance_id, one.provider]));
-  const byProvider = grouped(usage.groups, (row) => (row.deployment ? (providers.get(row.deployment) ?? "no longer configured") : "none was asked"));
-  const byModel = grouped(usage.groups, (row) => row.model || "an unknown model");
+  const byProvider = grouped(groups, (row) => (row.deployment ? (providers.get(row.deployment) ?? "no longer configured") : "none was asked"));
+  const byModel = grouped(groups, (row) => row.model || "an unknown model");
   return [
     card({ title: "Models", subtitle: `Requests of the last ${range.label}`, key: "models" }, shareList("Requests by model", byModel, 1)),
     card({ title: "Providers", subtitle: `Requests of the last ${range.label}`, key: "providers" }, shareList("Requests by provider", byProvider, 2)),

@@ -4,7 +4,6 @@ import { timeSeries } from "../../charts.js";
 import { segments } from "../../components.js";
 import { h, replace } from "../../dom.js";
 import { clock, compact, dateTime, day, milliseconds, usd } from "../../format.js";
-import { latency } from "./read.js";
 
 const METRICS = [
   {
@@ -27,7 +26,18 @@ const METRICS = [
     ],
   },
   { id: "cost", label: "Cost", format: usd, series: [{ key: "cost", label: "Cost", tone: 3, of: (sum) => sum.cost_usd }] },
-  { id: "latency", label: "Latency", format: milliseconds, kind: "lines", series: [{ key: "latency", label: "Mean time of an answer", tone: 2, of: latency }] },
+  {
+    id: "latency",
+    label: "Latency",
+    format: milliseconds,
+    kind: "lines",
+    series: [
+      { key: "first", label: "First token, p50", tone: 4, of: (sum) => sum.p50_ttft_ms },
+      { key: "p50", label: "p50", tone: 2, of: (sum) => sum.p50_latency_ms },
+      { key: "p95", label: "p95", tone: 3, of: (sum) => sum.p95_latency_ms },
+      { key: "p99", label: "p99", tone: 1, of: (sum) => sum.p99_latency_ms },
+    ],
+  },
 ];
 
 const utcDay = (at) => new Date(at).toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });

@@ -8,8 +8,6 @@ const DAY = 24 * HOUR;
 /** Beyond it, hours are too many to be told apart in a chart. */
 const MOST_HOURS = 8 * 24;
 
-export const STEP_MS = { minute: 60_000, hour: HOUR, day: DAY };
-
 const back = (period, length) => (now) => ({ period, from: now - length, to: now });
 
 export const RANGES = [

@@ -3,7 +3,6 @@
 import { empty, short, stat, stats, table } from "../../components.js";
 import { h } from "../../dom.js";
 import { compact, milliseconds, number, percent, usd, usdWhole } from "../../format.js";
-import { latency } from "./read.js";
 
 export const GROUPS = [
   { id: "model", label: "Model" },
@@ -24,7 +23,8 @@ export function totals({ whole }) {
     stat({ label: "Failed", value: exact(whole.errors), detail: percent(share), tone: share >= 0.05 ? "bad" : "" }),
     stat({ label: "Tokens", value: exact(tokensOf(whole)), detail: `${compact(whole.prompt_tokens)} in, ${compact(whole.completion_tokens)} out` }),
     stat({ label: "Cost", value: money(whole.cost_usd), detail: unpriced || null }),
-    stat({ label: "Mean time", value: milliseconds(latency(whole)) }),
+    stat({ label: "p95 latency", value: milliseconds(whole.p95_latency_ms), detail: `p50 ${milliseconds(whole.p50_latency_ms)}` }),
+    stat({ label: "First token", value: milliseconds(whole.p50_ttft_ms), detail: `p50; p95 ${milliseconds(whole.p95_ttft_ms)}` }),
   );
 }
 
@@ -36,7 +36,9 @@ export function groupTable({ groups, whole }, group, known, narrow) {
     { label: "Requests", align: "end", cell: (row) => number(row.requests) },
     { label: "Failed", align: "end", cell: (row) => (row.errors ? `${number(row.errors)} (${percent(row.errors / row.requests)})` : "0") },
     { label: "Tokens", align: "end", cell: (row) => number(tokensOf(row)) },
-    { label: "Mean time", align: "end", cell: (row) => milliseconds(latency(row)) },
+    { label: "p50", align: "end", cell: (row) => milliseconds(row.p50_latency_ms) },
+    { label: "p95", align: "end", cell: (row) => milliseconds(row.p95_latency_ms) },
+    { label: "First token", align: "end", cell: (row) => milliseconds(row.p50_ttft_ms) },
     { label: "Cost", align: "end", cell: (row) => money(row.cost_usd) },
     { label: "Of the cost", align: "end", cell: (row) => (whole.cost_usd ? percent(row.cost_usd / whole.cost_usd) : "–") },
   ];

@@ -17,7 +17,6 @@ from pllm.core.limits import (
     Period,
     deployment_scope,
     epochs,
-    key_model_scope,
     key_scope,
     model_scope,
     period_end_s,
@@ -85,7 +84,6 @@ def test_labels_of_a_moment() -> None:
 
 def test_scopes_are_spelt_as_the_table_spells_them() -> None:
     assert (key_scope("a"), team_scope("t"), model_scope("m"), deployment_scope("d")) == ("key/a", "team/t", "model/m", "dep/d")
-    assert key_model_scope("a", "m") == "key/a/model/m"
 
 
 def test_what_is_not_limited_says_so() -> None:

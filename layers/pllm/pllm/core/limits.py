@@ -102,11 +102,6 @@ def model_scope(model: str) -> str:
     return f"model/{model}"
 
 
-def key_model_scope(key_id: str, model: str) -> str:
-    """One key's use of one model."""
-    return f"key/{key_id}/model/{model}"
-
-
 def deployment_scope(deployment_id: str) -> str:
     return f"dep/{deployment_id}"
 

@@ -224,6 +224,16 @@ class GateMachine(RuleBasedStateMachine):
         self.limits[which] = self.limits_of(old.scope, values, old.version + 1)
         self.ledgers[old.scope].lowered = True
 
+    @rule(environment=st.integers(0, ENVIRONMENTS - 1))
+    def tell(self, environment: int) -> None:
+        """Somebody has the gates enforce what they should, without asking anything of them."""
+        for limits in self.limits:
+            self.look()
+            self.runner.run(self.environments[environment].gates.tell(limits))
+            self.follow()
+            now = image(self.items, limits.scope)
+            assert now is None or now.window == 0 or not differs(now, limits)
+
     @rule(which=st.integers(0, 1))
     def revoke_and_restore(self, which: int) -> None:
         gates, limits = self.environments[0].gates, self.limits[which]

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from pllm.admin.fields import key_change, key_fields
+from pllm.admin.limit_changes import tell_key
 from pllm.admin.schemas import Deleted, KeyCreate, KeyPage, KeyPatch, KeyView, NewKeyView, Rotation, Versioned
 from pllm.admin.services import Serving, Table, Who
 from pllm.core.errors import invalid
@@ -53,7 +54,9 @@ async def get_key(key_id: str, table: Table, at: Serving) -> KeyView:
 
 @router.patch("/{key_id}", summary="Change a key")
 async def patch_key(key_id: str, body: KeyPatch, table: Table, at: Serving, who: Who) -> KeyView:
-    return _view(await table.keys.update(key_id, key_change(body), who.id, body.version), at)
+    record = await table.keys.update(key_id, key_change(body), who.id, body.version)
+    await tell_key(at, record)
+    return _view(record, at)
 
 
 @router.delete("/{key_id}", summary="Stop a key and forget it")

@@ -123,6 +123,12 @@ class Gates:
         """Undoes `revoke`. Raises StateError."""
         await self._mark(restore(scope), scope)
 
+    async def tell(self, limits: GateLimits) -> None:
+        """These limits, which have changed, hold from the next admission on, whoever asks for it and whatever was remembered
+        there; but for permits leased in this minute. A gate that is not there learns of them by its first request. Raises
+        StateError."""
+        await self._keeper.tell(limits)
+
     async def look(self, limits: GateLimits) -> GateImage | None:
         """Where a gate stands now, rolled to the present; None where nobody used it yet. Raises StateError."""
         image = image_of(await self._store.get(partition_key(limits.scope), SORT_KEY, consistent=True))

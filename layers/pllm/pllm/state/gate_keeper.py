@@ -18,7 +18,7 @@ from pllm.state.gate_memory import GateMemory
 from pllm.state.gate_outage import Backoff, TableBreaker
 from pllm.state.gate_settle import Settlement, settle_update
 from pllm.state.gate_ticket import Hold
-from pllm.state.gate_writes import Asked, Write, image_of, next_write, warn
+from pllm.state.gate_writes import SORT_KEY, Asked, Write, image_of, next_write, partition_key, warn
 from pllm.state.leases import Leases, lease_size
 from pllm.state.store import CONFLICT, Applied, Item, Refused, Rejected, StateError, TransactionalStore, Update
 
@@ -28,6 +28,8 @@ _ATTEMPTS = 6
 _SENDS = 6
 # More requests at once than a lease has permits: those that got none fetch for themselves in the end.
 _WAITS = 3
+
+_NOTHING = Reservation(0, 0)
 
 _T = TypeVar("_T")
 _Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
@@ -161,6 +163,18 @@ class Gatekeeper:
             await self._write(write.update, limits.scope)
         except StateError:
             return  # the request is in; whoever comes next sees that the limits differ, too
+
+    async def tell(self, limits: GateLimits) -> None:
+        """Has a gate that is there enforce limits that are newer than its own. Raises StateError."""
+        image = image_of(await self._noted(self._store.get(partition_key(limits.scope), SORT_KEY, consistent=True)))
+        for _ in range(_ATTEMPTS):
+            if image is None or image.window == 0 or not differs(image, limits):
+                return
+            now_s = self._clock.wall_s()
+            at = current_epochs(limits, now_s, image)
+            write = next_write(Asked(limits, _NOTHING, now_s), image, absent=False, at=at, strict=self._strict)
+            image = image_of((await self._write(write.update, limits.scope)).item)
+        raise StateError("contention", sent=False)
 
     # --- Settling --------------------------------------------------------------------------------------------------
 

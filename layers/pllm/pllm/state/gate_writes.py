@@ -6,7 +6,7 @@ One item per scope: `PK = G#<scope>`, `SK = G`, all numbers integers, about 300 
     p b bl               period; micro-dollars left; the budget
     g hc hp h            hold generation; money held since it began, in the one before, and altogether
     kc kp k kl           parallel calls begun in this generation, in the one before, and altogether; the limit of k
-    v off                version of the limits; present when revoked
+    v off                version of the limits, which admissions by older ones are refused for; present when revoked
     n                    the period of which it has been said that its budget is nearly spent
 
 The item holds what is *left* beside its own limits, so a condition needs no knowledge of the limit and an environment that
@@ -140,9 +140,9 @@ def next_write(asked: Asked, image: GateImage | None, absent: bool, at: Epochs, 
 
 def _admit(asked: Asked, image: GateImage, at: Epochs, *, seen: bool) -> Update:
     """`image` says which dimensions there are; what is left is for the condition to find out. That the limits stand is asked,
-    too: where one was lifted, what was left of it may still lie there."""
+    too: where one was lifted, what was left of it may still lie there; where one is new, nothing would be taken of it."""
     add = _hold(asked, image)
-    conditions: list[Condition] = [Absent("off")]
+    conditions: list[Condition] = [Absent("off"), _no_newer(asked, image)]
     if image.counts_by_minute:
         conditions.append(Compare("w", "=", at.window))
     if image.requests_limit is not None:
@@ -159,7 +159,7 @@ def _admit(asked: Asked, image: GateImage, at: Epochs, *, seen: bool) -> Update:
 def _roll_and_admit(asked: Asked, image: GateImage, at: Epochs) -> Update:
     """The first request of a minute opens it and is in. Sliding: it is only in if what it knows of the old window holds.
     The whole minute is opened also by a request that is held against a part of it."""
-    conditions: list[Condition] = [Absent("off"), Compare("w", "=", image.window)]
+    conditions: list[Condition] = [Absent("off"), _no_newer(asked, image), Compare("w", "=", image.window)]
     conditions += [_as_seen("rl", image.requests_limit), _as_seen("tl", image.tokens_limit)]
     values: dict[str, Expression] = {"w": at.window}
     adjacent = image.window == at.window - 1
@@ -178,6 +178,11 @@ def _roll_and_admit(asked: Asked, image: GateImage, at: Epochs) -> Update:
     against = measured(image, asked.need)
     conditions += _hold_conditions(asked, against, at)
     return _gate(asked.limits.scope, set=values, add=_hold(asked, against), condition=AllOf(tuple(conditions)))
+
+
+def _no_newer(asked: Asked, image: GateImage) -> Condition:
+    """The gate has been told of no limits that are newer than those that this admission knows."""
+    return Compare("v", "<=", max(image.version, asked.limits.version))
 
 
 def _unmoved(asked: Asked, name: str, seen: int) -> list[Condition]:
@@ -274,7 +279,7 @@ def _change(limits: GateLimits, image: GateImage, at: Epochs) -> Update:
     values: dict[str, Expression] = {"v": limits.version}
     add: dict[str, int] = {}
     remove: list[str] = []
-    conditions: list[Condition] = []
+    conditions: list[Condition] = [Compare("v", "=", image.version)]
     budget = limits.budget.micro_usd if limits.budget else None
     changes: tuple[_Change, ...] = (
         ("rl", "r", image.requests_limit, limits.rpm, {"r": limits.rpm, "pr": 0}),

@@ -1,6 +1,7 @@
 """Keys as the data plane sees them: read at most once a minute, remembered through an outage, forgotten when it matters.
 
-A record is used for 60 s +- 20 % after it was read, so a change is everywhere within 72 s. With the table unreachable it is
+A record is used for 60 s +- 20 % after it was read, so a change is everywhere within 72 s; one of
+its limits at once, by its gate. With the table unreachable it is
 used for ten minutes more. A key that nobody knows is remembered as such for a few seconds, in a memory of its own: a flood of
 guesses costs one read each and cannot push out the keys that are in use.
 

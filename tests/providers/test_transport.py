@@ -187,3 +187,16 @@ async def leap(monkeypatch: pytest.MonkeyPatch) -> Leap:
 
     monkeypatch.setattr(loop, "time", lambda: real() + ahead_s)
     return leapt
+
+
+async def test_of_a_burst_that_arrived_at_once_the_first_events_are_given_before_the_rest() -> None:
+    transport = AiohttpTransport(ManualClock(1_000.0))
+    burst = b"".join(b"data: %d\n\n" % number for number in range(5_000))
+    async with upstream() as provider:
+        provider.will(STREAM_HEAD + chunk(burst) + b"0\r\n\r\n")
+        answer = await transport.send(HttpRequest(provider.base_url, {}, b"x"), _TIMEOUTS)
+        pieces = [piece async for piece in answer.chunks()]
+        assert b"".join(pieces) == burst
+        assert len(pieces[0]) <= 4_096
+        await answer.close()
+        await transport.close()

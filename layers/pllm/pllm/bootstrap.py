@@ -223,11 +223,16 @@ def _count(lasting: Lasting, record: RequestRecord) -> None:
 async def _settle(lasting: Lasting, exporter: "OtlpExporter | None") -> None:
     """After a client's last byte: what was counted or is still owed goes to the table, as far as it is time, and spans to
     their collector."""
-    counters = lasting.counters.settle() if lasting.counters else asyncio.sleep(0)
-    owed = lasting.gates.flush() if lasting.gates else asyncio.sleep(0)
-    usage = lasting.ledger.settle() if lasting.ledger else asyncio.sleep(0)
-    spans = exporter.flush() if exporter else asyncio.sleep(0)
-    await asyncio.gather(lasting.health.settle(), counters, owed, usage, spans)
+    work = [lasting.health.settle()]
+    if lasting.counters:
+        work.append(lasting.counters.settle())
+    if lasting.gates:
+        work.append(lasting.gates.flush())
+    if lasting.ledger:
+        work.append(lasting.ledger.settle())
+    if exporter:
+        work.append(exporter.flush())
+    await asyncio.gather(*work)
 
 
 def _admissions(config: Config, version: int, lasting: Lasting) -> Admissions:

@@ -72,29 +72,28 @@ UNKNOWN = DeploymentHealth()
 def blended(breaker: Breaker, minutes: Sequence[Sums], elapsed_s: float, local_in_flight: int, now_ms: int) -> DeploymentHealth:
     """One deployment's health. `minutes`: this minute, the one before, and the one before that; `elapsed_s`: of this one."""
     this = minutes[0]
-    failed, total = _weighted(minutes, "failed"), _weighted(minutes, "failed") + _weighted(minutes, "ok")
+    failed, ok = _weighted([sums.failed for sums in minutes]), _weighted([sums.ok for sums in minutes])
     return DeploymentHealth(
         admission=breaker.admits(now_ms),
         opens_in_ms=breaker.opens_in_ms(now_ms),
-        latency_ms=_mean(minutes, "latency_ms", "latencies"),
-        first_ms=_mean(minutes, "first_ms", "firsts"),
+        latency_ms=_mean([sums.latency_ms for sums in minutes], [sums.latencies for sums in minutes]),
+        first_ms=_mean([sums.first_ms for sums in minutes], [sums.firsts for sums in minutes]),
         in_flight=local_in_flight + _concurrency(minutes, elapsed_s),
         requests=this.ok + this.failed,
         tokens=this.tokens,
-        error_ratio=failed / total if total else 0.0,
+        error_ratio=failed / (failed + ok) if failed else 0.0,
         generation=breaker.generation,
         why=breaker.why,
     )
 
 
-def _weighted(minutes: Sequence[Sums], name: str) -> float:
-    total: float = sum(weight * getattr(sums, name) for weight, sums in zip(_WEIGHTS, minutes, strict=False))
-    return total
+def _weighted(minutes: Sequence[int]) -> float:
+    return sum(weight * number for weight, number in zip(_WEIGHTS, minutes, strict=False))
 
 
-def _mean(minutes: Sequence[Sums], total: str, count: str) -> float | None:
-    weight = _weighted(minutes, count)
-    return _weighted(minutes, total) / weight if weight else None
+def _mean(totals: Sequence[int], counts: Sequence[int]) -> float | None:
+    weight = _weighted(counts)
+    return _weighted(totals) / weight if weight else None
 
 
 def _concurrency(minutes: Sequence[Sums], elapsed_s: float) -> float:

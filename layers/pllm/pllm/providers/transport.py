@@ -27,6 +27,9 @@ _POOL_TRUST_S = 45.0
 
 _WHOLE_BYTES = 512 * 1024
 
+# Of a burst of events that arrived together, the first go on before the rest is looked at.
+_FIRST_BYTES = 4 * 1024
+
 _LENGTHS = frozenset({"content-length", "transfer-encoding"})
 """A body without either goes on until its connection closes."""
 
@@ -123,11 +126,13 @@ class _AiohttpResponse:
         decoding = Decoding(", ".join(self._response.headers.getall("content-encoding", ())))
         silence = _Silence(self._idle_s, self._response.close)
         try:
-            while data := await content.readany():
+            data = await content.read(_FIRST_BYTES)
+            while data:
                 silence.broken()
                 for chunk in decoding.feed(data):
                     yield chunk
                 silence.listens()
+                data = await content.readany()
         except (TimeoutError, aiohttp.ClientError, ssl.SSLError, OSError) as error:
             if silence.too_long:
                 raise _silent(self._idle_s) from error

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -19,6 +20,7 @@ from tests.support.processes import ROOT
 KEY = "sk-fleet"
 TABLE = "pllm-fleet"
 WORKERS = 8
+START_S = 90.0
 
 CONFIG = """
 model_list:
@@ -106,7 +108,7 @@ class Fleet:
             async with self.session.post(f"{self.urls[worker]}/v1/chat/completions", json=body) as response:
                 await response.read()
                 status, headers = response.status, dict(response.headers)
-        except aiohttp.ClientError:
+        except (aiohttp.ClientError, TimeoutError):
             status, headers = 0, {}
         took_s = time.monotonic() - started_s
         attempts, degraded = int(headers.get("x-pllm-attempts", "0")), headers.get("x-pllm-state") == "degraded"
@@ -150,13 +152,15 @@ class Fleet:
 @asynccontextmanager
 async def fleet(config: Path, dynamodb: str) -> AsyncIterator[Fleet]:
     """One uvicorn for each worker: the application that Lambda runs, in a process and an environment of its own."""
-    ports = [free_port() for _ in range(WORKERS)]
-    workers = [_worker(port, config, dynamodb) for port in ports]
+    ports: set[int] = set()
+    while len(ports) < WORKERS:
+        ports.add(free_port())
     urls = [f"http://127.0.0.1:{port}" for port in ports]
+    workers = [_worker(port, config, dynamodb) for port in ports]
     timeout = aiohttp.ClientTimeout(total=20)
     try:
         async with aiohttp.ClientSession(headers={"authorization": f"Bearer {KEY}"}, timeout=timeout) as session:
-            await asyncio.gather(*(_ready(session, url) for url in urls))
+            await asyncio.gather(*map(partial(_ready, session), urls, workers, map(partial(_log, config), ports)))
             yield Fleet(urls, session)
     finally:
         for worker in workers:
@@ -176,15 +180,21 @@ def _worker(port: int, config: Path, dynamodb: str) -> subprocess.Popen[bytes]:
         "AWS_EC2_METADATA_DISABLED": "true",
     }
     code = f"import uvicorn; from pllm.bootstrap import gateway; uvicorn.run(gateway(), port={port}, log_level='error')"
-    quiet = subprocess.DEVNULL
-    return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=quiet, stderr=quiet)
+    with _log(config, port).open("wb") as log:
+        return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.DEVNULL, stderr=log)
 
 
-async def _ready(session: aiohttp.ClientSession, url: str) -> None:
-    for _ in range(600):
+def _log(config: Path, port: int) -> Path:
+    """What a worker complains of."""
+    return config.with_name(f"worker-{port}.log")
+
+
+async def _ready(session: aiohttp.ClientSession, url: str, worker: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline_s = time.monotonic() + START_S
+    while time.monotonic() < deadline_s and worker.poll() is None:
         with suppress(aiohttp.ClientError):
             async with session.get(f"{url}/ready") as response:
                 if response.status == 200:
                     return
         await asyncio.sleep(0.1)
-    raise AssertionError(f"{url} did not start")
+    raise AssertionError(f"{url} did not start: {await asyncio.to_thread(log.read_text)}")

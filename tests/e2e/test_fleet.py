@@ -94,7 +94,9 @@ async def _table_gone(many: Fleet, table: Emulator) -> None:
         f"{len(many.between(killed_s, restarted_s))} requests meanwhile, none lost"
     )
     _no_errors(many.between(started_s, time.monotonic()))
-    assert _added_ms(during, 0.95) <= _added_ms(before, 0.95) + 20
+    assert _added_ms(during, 0.5) <= _added_ms(before, 0.5) + 10
+    # What a busy machine adds to a few. Whoever waited for the table would wait for a quarter of a second or more.
+    assert _added_ms(during, 0.95) <= _added_ms(before, 0.95) + 100
 
 
 async def test_eight_workers_act_as_one_and_survive_their_table(tmp_path: Path) -> None:

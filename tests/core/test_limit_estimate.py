@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pllm.core.limit_estimate import FALLBACK_MAX_TOKENS, InputSize, measure, most_micro_usd, most_tokens, reserve
+from pllm.core.limit_estimate import FALLBACK_MAX_TOKENS, Demand, InputSize, measure, most_micro_usd, most_tokens, reserve
 from pllm.core.profile import Prices
 
 PICTURE = base64.b64encode(bytes(300_000)).decode()
@@ -100,13 +100,38 @@ def test_a_prompt_of_one_string_is_a_message() -> None:
         ({"max_tokens": 0}, 0),
     ],
 )
-def test_the_answer_is_reserved_as_long_as_it_may_become(wish: dict[str, int], answer: int) -> None:
+def test_the_answer_is_reserved_as_long_as_it_may_become(wish: dict[str, Any], answer: int) -> None:
     size = InputSize(text_bytes=100)
     assert reserve(most_tokens(size, **wish)).tokens == 100 + answer
 
 
 def test_a_prompt_cannot_be_longer_than_the_model_reads() -> None:
     assert reserve(most_tokens(InputSize(text_bytes=10**7), max_tokens=1, max_input_tokens=128_000)).tokens == 128_001
+
+
+def test_many_inputs_may_each_be_as_long_as_the_model_reads() -> None:
+    size, demand = InputSize(text_bytes=10**7), Demand(inputs=3, generates=False)
+    assert reserve(most_tokens(size, max_input_tokens=512, demand=demand)).tokens == 3 * 512
+    assert reserve(most_tokens(InputSize(text_bytes=100), demand=Demand(generates=False, repeated_bytes=50))).tokens == 150
+
+
+@pytest.mark.parametrize(
+    ("demand", "prices", "micro_usd"),
+    [
+        (Demand(images=3), Prices(per_image_micro_usd=40_000), 120_000),
+        (Demand(characters=11), Prices(per_million_characters=15_000_000), 165),
+        (Demand(search_units=2, generates=False), Prices(per_search_unit_micro_usd=2_000), 4_000),
+        (Demand(images=3), Prices(input=1, output=1, per_image_micro_usd=40_000), 120_000),
+    ],
+)
+def test_what_is_billed_by_the_piece_is_reserved_by_the_piece(demand: Demand, prices: Prices, micro_usd: int) -> None:
+    found = reserve(most_tokens(InputSize(text_bytes=100), demand=demand), prices)
+    assert (found.micro_usd, found.unpriced) == (micro_usd, False)
+
+
+def test_a_piece_without_a_price_is_unpriced() -> None:
+    assert reserve(most_tokens(InputSize(), demand=Demand(search_units=1)), Prices(per_image_micro_usd=1)).unpriced
+    assert reserve(most_tokens(InputSize())).unpriced
 
 
 PRICE = st.none() | st.integers(0, 10**8)

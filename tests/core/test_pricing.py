@@ -101,6 +101,8 @@ def test_images_audio_and_characters_are_billed_by_the_piece() -> None:
     assert cost_micro_usd(Counts(images=3), Prices(per_image_micro_usd=40_000)) == 120_000
     assert cost_micro_usd(Counts(audio_seconds=90.5), Prices(per_second_micro_usd=100)) == 9_050
     assert cost_micro_usd(Counts(characters=11), Prices(per_million_characters=15_000_000)) == 165
+    assert cost_micro_usd(Counts(search_units=3), Prices(per_search_unit_micro_usd=2_000)) == 6_000
+    assert cost_micro_usd(Counts(search_units=3), Prices(input=5)) is None
     assert cost_micro_usd(Counts(images=1), Prices()) is None
 
 

@@ -56,6 +56,13 @@ def test_embeddings_as_base64_and_as_floats_are_the_same(sdk: openai.OpenAI) -> 
     assert plain.usage.prompt_tokens > 0
 
 
+def test_documents_are_ranked(local: Running) -> None:
+    body = {"model": "local", "query": "capital of the union", "documents": ["a cat", "the capital"], "return_documents": True}
+    answer = httpx.post(f"{local.url}/v1/rerank", json=body, headers={"authorization": f"Bearer {LOCAL_KEY}"}).json()
+    assert [one["index"] for one in answer["results"]] == [1, 0]
+    assert answer["results"][0] == {"index": 1, "relevance_score": 0.5, "document": {"text": "the capital"}}
+
+
 def test_embeddings_have_the_dimensions_that_were_asked_for(sdk: openai.OpenAI) -> None:
     answer = sdk.embeddings.create(model="local", input="one", dimensions=300)
     assert len(answer.data[0].embedding) == 300

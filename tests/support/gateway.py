@@ -30,6 +30,7 @@ from pllm.pipeline import Endpoint, Pipeline
 from pllm.providers.azure import AzureProvider
 from pllm.providers.base import Provider, SimpleHttp
 from pllm.providers.bedrock import BedrockProvider
+from pllm.providers.cohere import CohereProvider
 from pllm.providers.google_credentials import GoogleCredentials
 from pllm.providers.keyed import KeyedProvider
 from pllm.providers.registry import ROWS
@@ -113,6 +114,8 @@ def providers(environment: Mapping[str, str], clock: Clock, http: SimpleHttp) ->
         "vertex": VertexProvider(GoogleCredentials(environment, clock, http), environment),
         "gemini": GeminiApiProvider(),
     }
+    rows = {row.name: row for row in ROWS}
+    special["cohere"] = CohereProvider(rows["cohere"])
     return {row.name: Endpoint(special.get(row.kind) or KeyedProvider(row, environment), row) for row in ROWS}
 
 

@@ -37,8 +37,9 @@ from pllm.live import App, LiveGateway, Parts
 from pllm.pipeline import Endpoint, Pipeline
 from pllm.providers.aws_credentials import AwsCredentialSource
 from pllm.providers.azure import AzureProvider
-from pllm.providers.base import Provider
+from pllm.providers.base import Provider, ProviderRow
 from pllm.providers.bedrock import BedrockProvider
+from pllm.providers.cohere import CohereProvider
 from pllm.providers.deployments import build
 from pllm.providers.google_credentials import GoogleCredentials
 from pllm.providers.keyed import KeyedProvider
@@ -331,7 +332,11 @@ def _endpoints(
         "vertex": VertexProvider(google, environment),
         "gemini": GeminiApiProvider(),
     }
-    return {row.name: Endpoint(special.get(row.kind) or KeyedProvider(row, environment), row) for row in registry.rows}
+    return {row.name: Endpoint(special.get(row.kind) or _keyed(row, environment), row) for row in registry.rows}
+
+
+def _keyed(row: ProviderRow, environment: Mapping[str, str]) -> Provider:
+    return CohereProvider(row) if row.kind == "cohere" else KeyedProvider(row, environment)
 
 
 async def _sign_for_google(

@@ -10,7 +10,7 @@ from typing import Any
 
 from pllm.call import Call
 from pllm.core.deployment import Deployment
-from pllm.core.limit_estimate import FALLBACK_MAX_TOKENS, InputSize, Most, measure, most_tokens
+from pllm.core.limit_estimate import FALLBACK_MAX_TOKENS, Demand, InputSize, Most, measure, most_tokens
 from pllm.core.record import RequestRecord
 from pllm.relay import note_usage
 from pllm.wire.produced import Produced
@@ -41,9 +41,6 @@ def size_of(call: Call) -> InputSize:
 def most_of(call: Call, size: InputSize, deployment: Deployment) -> Most:
     """The most tokens that `deployment` may use for a call of this size."""
     profile = deployment.profile
-    if call.native is not None and not call.native.generates:
-        read = most_tokens(size, max_tokens=0, max_input_tokens=profile.max_input_tokens, inputs=call.native.inputs)
-        return replace(read, answer=0)
     return most_tokens(
         size,
         max_tokens=_cap(call, deployment) if call.native is None else None,
@@ -51,6 +48,7 @@ def most_of(call: Call, size: InputSize, deployment: Deployment) -> Most:
         max_input_tokens=profile.max_input_tokens,
         max_output_tokens=profile.max_output_tokens,
         choices=(_largest(call.body, _CHOICES.get(call.dialect, ())) or 1) * _prompts(call),
+        demand=call.native.demand if call.native is not None else Demand(),
     )
 
 

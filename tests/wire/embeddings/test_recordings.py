@@ -61,3 +61,35 @@ def test_a_model_that_gemini_does_not_have() -> None:
     made = lane(("gemini", "gemini-embedding-001"))
     error = made.error(one["status"], one["headers"], json.dumps(one["json"]).encode())
     assert (error.kind, error.upstream_status) == (ErrorKind.MODEL_NOT_FOUND, 404)
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("TestCohere.test-documents", {}),
+        ("TestCohere.test-query-with-truncate", {"input_type": "query", "truncate": "END"}),
+    ],
+)
+def test_cohere(name: str, body: dict[str, Any]) -> None:
+    one = recording("cohere", name)
+    asked = {field: value for field, value in one["request"]["json"].items() if value is not None}
+    made = lane(("cohere", "embed-v4.0"), input=asked["texts"], **body)
+    assert sent(made) == [asked]
+    assert one["request"]["uri"].endswith(f"/v2/{made.request.path}")
+    found = made.gathered([part_of(one["response"])])
+    answer = json.loads(found.body)
+    assert [one["embedding"] for one in answer["data"]] == one["response"]["json"]["embeddings"]["float"]
+    assert answer["usage"]["prompt_tokens"] == one["response"]["json"]["meta"]["billed_units"]["input_tokens"]
+
+
+def test_an_older_model_of_cohere() -> None:
+    response = recording("cohere", "v2-embed-legacy")
+    made = lane(("cohere", "embed-english-v3.0"), input=response["request"]["json"]["texts"])
+    answer = json.loads(made.gathered([part_of(response["response"])]).body)
+    assert (len(answer["data"]), answer["usage"]["prompt_tokens"]) == (6, 208)
+
+
+def test_a_model_that_cohere_does_not_have() -> None:
+    one = recording("cohere", "TestCohere.test-embed-error")["response"]
+    error = lane(("cohere", "embed-v4.0")).error(one["status"], one["headers"], json.dumps(one["json"]).encode())
+    assert (error.kind, error.status) == (ErrorKind.MODEL_NOT_FOUND, 404)

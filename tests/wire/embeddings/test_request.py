@@ -43,8 +43,12 @@ def test_tokens_pass_over_who_has_another_tokenizer(tokens: Any) -> None:
 
 
 def test_a_list_of_tokens_is_one_input_and_a_list_of_texts_many() -> None:
-    assert (call(input=[1, 2, 3]).inputs, call(input="x").inputs, call(input=["a", "b"]).inputs) == (1, 1, 2)
-    assert (call(input=[[1], [2, 3]]).inputs, call(input=[]).inputs, call(input=None).inputs) == (2, 1, 1)
+    assert (call(input=[1, 2, 3]).demand.inputs, call(input="x").demand.inputs, call(input=["a", "b"]).demand.inputs) == (
+        1,
+        1,
+        2,
+    )
+    assert (call(input=[[1], [2, 3]]).demand.inputs, call(input=[]).demand.inputs, call(input=None).demand.inputs) == (2, 1, 1)
 
 
 def test_a_model_that_makes_something_else_is_refused_with_its_mode() -> None:

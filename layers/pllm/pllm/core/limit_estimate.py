@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pllm.core.limits import Reservation
+from pllm.core.pricing import Counts, cost_micro_usd
 from pllm.core.profile import Prices
 
 FALLBACK_MAX_TOKENS = 4096
@@ -35,12 +36,30 @@ _PAYLOADS = frozenset({"data", "file_data", "bytes", "b64_json"})
 
 
 @dataclass(frozen=True, slots=True)
+class Demand:
+    """What a call beside the text ones asks for. inputs: how many texts it has, each of which may be as long as a model takes.
+    generates: whether its answer may consist of tokens that are billed. repeated_bytes: text that is read more often than
+    it is sent. images, characters, search_units: what models without tokens are billed by, at most."""
+
+    inputs: int = 1
+    generates: bool = True
+    repeated_bytes: int = 0
+    images: int = 0
+    characters: int = 0
+    search_units: int = 0
+
+
+_TEXT = Demand()
+
+
+@dataclass(frozen=True, slots=True)
 class Most:
-    """The most tokens that one request can use; `audio` of the prompt's."""
+    """The most that one request can use: tokens, `audio` of the prompt's, and the units of `demand`."""
 
     prompt: int
     answer: int
     audio: int = 0
+    demand: Demand = _TEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +115,25 @@ def most_tokens(
     max_input_tokens: int | None = None,
     max_output_tokens: int | None = None,
     choices: int = 1,
-    inputs: int = 1,
+    demand: Demand = _TEXT,
 ) -> Most:
-    """`max_tokens` is the client's wish, the defaults and caps are the model's; `choices` is how many answers are asked for,
-    `inputs` how many prompts there are, each of which may be as long as the model takes."""
-    given = size.tokens()
-    prompt = given if max_input_tokens is None else min(given, inputs * max_input_tokens)
+    """`max_tokens` is the client's wish, the defaults and caps are the model's; `choices` is how many answers are asked for."""
+    given = size.tokens() + demand.repeated_bytes
+    prompt = given if max_input_tokens is None else min(given, demand.inputs * max_input_tokens)
+    if not demand.generates:
+        return Most(prompt, 0, min(size.audio_tokens, prompt), demand)
     wanted = max_tokens if max_tokens is not None else default_max_tokens or max_output_tokens or FALLBACK_MAX_TOKENS
     answer = choices * (wanted if max_output_tokens is None else min(wanted, max_output_tokens))
-    return Most(prompt, answer, min(size.audio_tokens, prompt))
+    return Most(prompt, answer, min(size.audio_tokens, prompt), demand)
 
 
 def reserve(most: Most, prices: Prices | None = None) -> Reservation:
     """What to set aside for one request."""
-    cost = most_micro_usd(prices, most.prompt, most.answer) if prices is not None else None
-    return Reservation(most.prompt + most.answer, cost or 0, unpriced=cost is None)
+    if prices is None:
+        return Reservation(most.prompt + most.answer, 0, unpriced=True)
+    known = (most_micro_usd(prices, most.prompt, most.answer), _pieces_micro_usd(prices, most.demand))
+    costs = [cost for cost in known if cost is not None]
+    return Reservation(most.prompt + most.answer, max(costs, default=0), unpriced=not costs)
 
 
 def most_micro_usd(prices: Prices, prompt_tokens: int, output_tokens: int) -> int | None:
@@ -124,6 +147,12 @@ def most_micro_usd(prices: Prices, prompt_tokens: int, output_tokens: int) -> in
         outputs.append(prices.long_output)
     total = prompt_tokens * _highest(inputs) + output_tokens * _highest(outputs)
     return -(-total // _MILLION)
+
+
+def _pieces_micro_usd(prices: Prices, demand: Demand) -> int | None:
+    """The bill of what is not billed by tokens; None where nothing of it is asked for, or its price is not known."""
+    pieces = Counts(images=demand.images, characters=demand.characters, search_units=demand.search_units)
+    return cost_micro_usd(pieces, prices) if pieces != Counts() else None
 
 
 def _highest(prices: Iterable[int | None]) -> int:

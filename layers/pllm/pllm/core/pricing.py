@@ -17,7 +17,7 @@ _THOUSAND = 1_000
 class Used(Protocol):
     """Counts as wire.neutral.Usage has them: input kinds are disjoint, but `input` includes `audio_input` and
     `image_input`; `output` includes `reasoning` and `audio_output`. Images made, seconds heard and characters spoken are what
-    models without tokens are billed by."""
+    models without tokens are billed by; search units are what rankings are."""
 
     @property
     def input(self) -> int: ...
@@ -43,6 +43,8 @@ class Used(Protocol):
     def audio_seconds(self) -> float: ...
     @property
     def characters(self) -> int: ...
+    @property
+    def search_units(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Counts:
     images: int = 0
     audio_seconds: float = 0.0
     characters: int = 0
+    search_units: int = 0
 
 
 def cost_micro_usd(used: Used, prices: Prices) -> int | None:
@@ -132,4 +135,5 @@ def _piece_lines(used: Used, prices: Prices) -> tuple[_Line, ...]:
         (used.images, prices.per_image_micro_usd, 1),
         (ceil(used.audio_seconds * _THOUSAND), prices.per_second_micro_usd, _THOUSAND),
         (used.characters, prices.per_million_characters, _MILLION),
+        (used.search_units, prices.per_search_unit_micro_usd, 1),
     )

@@ -14,11 +14,13 @@ cannot be told anything about it.
 StructuredOutput = Literal["native", "tool", "none"]
 """json_schema: native in the provider's API, emulated by a hidden forced tool, or not at all."""
 
-EmbeddingApi = Literal["", "titan", "titan-multimodal", "cohere", "embed-content"]
-"""How a model is asked for embeddings where its provider has several ways. "": as its provider's dialect says, if that says.
+ModelApi = Literal[
+    "", "titan-embed", "titan-embed-image", "cohere-embed", "embed-content", "amazon-rerank", "cohere-rerank", "amazon-image"
+]
+"""How a model that does not chat is asked, where its provider has several ways. "": as its provider's dialect says, if that
+says.
 
-titan, titan-multimodal, cohere: what Bedrock's InvokeModel takes for these makers' models. embed-content: on Vertex AI by
-embedContent and not by predict.
+embed-content: on Vertex AI by embedContent and not by predict. The others: what Bedrock's InvokeModel takes for these models.
 """
 
 
@@ -43,6 +45,7 @@ class Prices:
     per_image_micro_usd: int | None = None
     per_second_micro_usd: int | None = None
     per_million_characters: int | None = None
+    per_search_unit_micro_usd: int | None = None
     long_context_over: int | None = None
     long_input: int | None = None
     long_output: int | None = None
@@ -76,7 +79,7 @@ class ModelProfile:
     supports_cache_marks: bool = True
     supports_temperature_with_top_p: bool = True
     max_stop_sequences: int | None = None
-    embedding_api: EmbeddingApi = ""
+    model_api: ModelApi = ""
     refused_params: frozenset[str] = frozenset()
     prices: Prices = field(default_factory=Prices)
     known: bool = False

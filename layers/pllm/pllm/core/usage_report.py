@@ -231,6 +231,7 @@ def _told(query: UsageQuery, line: Line) -> dict[str, Any]:
         "images": amounts.images,
         "audio_seconds": amounts.audio_ms / 1000,
         "characters": amounts.characters,
+        "search_units": amounts.search_units,
         "cost_usd": amounts.cost_micro_usd / 1_000_000,
         "cost_micro_usd": amounts.cost_micro_usd,
         "unpriced_requests": amounts.unpriced,

@@ -55,6 +55,7 @@ class Amounts:
     images: int = 0
     audio_ms: int = 0
     characters: int = 0
+    search_units: int = 0
     unpriced: int = 0
     estimated: int = 0
     latencies: Sketch = NOTHING
@@ -91,6 +92,7 @@ class Amounts:
             images=self.images,
             audio_seconds=self.audio_ms / 1000,
             characters=self.characters,
+            search_units=self.search_units,
         )
 
 
@@ -111,6 +113,7 @@ ATTRIBUTES: Mapping[str, str] = {
     "images": "im",
     "audio_ms": "am",
     "characters": "ch",
+    "search_units": "su",
     "unpriced": "up",
     "estimated": "es",
 }
@@ -162,6 +165,7 @@ def amounts_of(record: RequestRecord) -> Amounts:
         images=record.images,
         audio_ms=ceil(record.audio_seconds * 1000),
         characters=record.characters,
+        search_units=used.search_units,
         unpriced=1 if record.used is not None and record.cost_micro_usd is None else 0,
         estimated=int(record.estimated),
         latencies=sketch_of(record.latency_ms) if _answered(record) else NOTHING,

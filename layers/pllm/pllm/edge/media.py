@@ -1,4 +1,4 @@
-"""The endpoints beside the text ones: embeddings, images, audio, moderations. One handler, since the wire knows each."""
+"""The endpoints beside the text ones: embeddings, rankings, images, audio, moderations. One handler: the wire knows each."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ PATHS = (
     "audio/transcriptions",
     "audio/translations",
     "moderations",
+    "rerank",
 )
 
 _FORM = "multipart/form-data"
@@ -32,7 +33,7 @@ _FORM = "multipart/form-data"
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """`POST /v1/<path>`. Answered by providers that speak OpenAI's dialect, embeddings by others too."""
+    """`POST /v1/<path>`. Answered by providers that speak OpenAI's dialect, embeddings and rankings by others too."""
 
     path: str
     pipeline: Pipeline
@@ -60,11 +61,16 @@ class Media:
 
 
 def _native(path: str, asked: "MediaRequest", body: JsonObject) -> NativeCall:
-    if path != "embeddings":
-        return asked
-    from pllm.wire.embeddings import EmbeddingsCall  # loaded by those who use it
+    """The call, with the providers of other dialects that can answer it; their wires are loaded by those who use them."""
+    if path == "embeddings":
+        from pllm.wire.embeddings import EmbeddingsCall
 
-    return EmbeddingsCall(asked, body)
+        return EmbeddingsCall(asked, body)
+    if path == "rerank":
+        from pllm.wire.rerank import RerankCall
+
+        return RerankCall(asked, body)
+    return asked
 
 
 async def _read(request: HttpRequest, path: str) -> "tuple[MediaRequest, JsonObject, int]":

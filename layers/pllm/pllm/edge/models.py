@@ -64,7 +64,8 @@ def _capabilities(profile: ModelProfile) -> dict[str, Any]:
 
 
 def _pricing(prices: Prices) -> dict[str, Any] | None:
-    """The prices that are known, in USD for a million tokens (or characters), one image or one second; None without any."""
+    """The prices that are known, in USD for a million tokens (or characters), one image, second or search unit.
+    None without any."""
     known = {item.name: getattr(prices, item.name) for item in fields(prices) if item.name not in _NOT_PRICES}
     usd = {name.removesuffix("_micro_usd"): price / 1_000_000 for name, price in known.items() if price is not None}
     if not usd:

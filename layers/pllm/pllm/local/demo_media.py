@@ -1,4 +1,4 @@
-"""The demo upstream's embeddings, images and moderations: valid, deterministic, and labelled as what they are."""
+"""The demo upstream's embeddings, rankings, images and moderations: valid, deterministic, and labelled as what they are."""
 
 import base64
 import json
@@ -26,6 +26,7 @@ class DemoMedia:
 
     def add_to(self, app: web.Application) -> None:
         app.router.add_post("/v1/embeddings", self.embeddings)
+        app.router.add_post("/v1/rerank", self.rerank)
         app.router.add_post("/v1/moderations", self.moderations)
         for path in ("generations", "edits", "variations"):
             app.router.add_post(f"/v1/images/{path}", self.images)
@@ -46,6 +47,25 @@ class DemoMedia:
         tokens = max(1, len(json.dumps(given)) // 4)
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         return web.json_response({"object": "list", "data": data, "model": self.model, "usage": usage})
+
+    async def rerank(self, request: web.Request) -> web.Response:
+        """A document's score is the share of the query's words that it has."""
+        body = await request.json()
+        query, given = body.get("query"), body.get("documents")
+        if not query or not given:
+            return refuse("'query' and 'documents' must be a text and a list of texts.", "documents")
+        texts = [one["text"] if isinstance(one, dict) else one for one in given]
+        wanted = set(query.lower().split())
+        scores = [len(wanted & set(text.lower().split())) / len(wanted) for text in texts]
+        order = sorted(range(len(texts)), key=lambda place: (-scores[place], place))[: body.get("top_n") or len(texts)]
+        shows = bool(body.get("return_documents"))
+        results = [
+            {"index": place, "relevance_score": scores[place], **({"document": {"text": texts[place]}} if shows else {})}
+            for place in order
+        ]
+        tokens = max(1, len(json.dumps([query, *texts])) // 4)
+        shown = {"id": f"rerank-demo-{_digest(body)[:16]}", "model": self.model, "results": results}
+        return web.json_response({**shown, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}})
 
     async def moderations(self, request: web.Request) -> web.Response:
         """A category is flagged where its own name stands in the text: enough to see both outcomes."""

@@ -130,6 +130,17 @@ ROWS: tuple[ProviderRow, ...] = (
         synonyms=("vllm", "openai-compatible", "openai_compatible", "hosted_vllm", "lm_studio", "llamacpp"),
     ),
     ProviderRow(
+        "cohere",
+        "Cohere",
+        "https://api.cohere.com",
+        "COHERE_API_KEY",
+        dialects=("chat", "cohere"),
+        kind="cohere",
+        synonyms=("cohere_chat",),
+        quirks=_OLD_CAP,
+        checkup=None,
+    ),
+    ProviderRow(
         "anthropic",
         "Anthropic",
         "https://api.anthropic.com/v1",

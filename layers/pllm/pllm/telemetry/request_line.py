@@ -72,6 +72,7 @@ def _used(record: RequestRecord) -> dict[str, Any]:
         "images": record.images,
         "audio_seconds": record.audio_seconds,
         "characters": record.characters,
+        "search_units": used.search_units,
         "prices": tariff_of(record),
         "estimated": record.estimated,
     }

@@ -3,4 +3,4 @@
 from typing import Literal
 
 ClientDialect = Literal["chat", "messages", "responses"]
-UpstreamDialect = Literal["chat", "messages", "responses", "converse", "gemini"]
+UpstreamDialect = Literal["chat", "messages", "responses", "converse", "gemini", "cohere"]

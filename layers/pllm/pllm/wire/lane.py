@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from pllm.core.deployment import Deployment
 from pllm.core.errors import GatewayError
+from pllm.core.limit_estimate import Demand
 from pllm.core.profile import ModelProfile
 from pllm.wire.dialect import UpstreamDialect
 from pllm.wire.produced import Produced
@@ -195,14 +196,10 @@ class GatheringLane(Lane, Protocol):
 
 
 class NativeCall(Protocol):
-    """A call that has no neutral form, and makes its own lanes. `inputs`: how many texts it has, each of which may be as long
-    as the model takes. `generates`: whether its answer is made of tokens that are billed."""
+    """A call that has no neutral form, and makes its own lanes."""
 
     @property
-    def inputs(self) -> int: ...
-
-    @property
-    def generates(self) -> bool: ...
+    def demand(self) -> Demand: ...
 
     def refusal(self, deployment: Deployment) -> GatewayError | None:
         """Why this deployment cannot serve it, as a 400; None when it may."""

@@ -9,7 +9,8 @@ from typing import Any
 class Usage:
     """Tokens, as the provider counted them. Input kinds are disjoint: the prompt's size is `prompt`.
     `output` includes `reasoning` and `audio_output`; `audio_input` and `image_input` are included in `input`.
-    What is not billed by the token: `images` made, seconds of audio heard, `characters` spoken."""
+    What is not billed by the token: `images` made, seconds of audio heard, `characters` spoken, units of a search
+    (a query and up to a hundred pieces of documents)."""
 
     input: int = 0
     cache_read: int = 0
@@ -24,6 +25,7 @@ class Usage:
     images: int = 0
     audio_seconds: float = 0.0
     characters: int = 0
+    search_units: int = 0
 
     @property
     def prompt(self) -> int:

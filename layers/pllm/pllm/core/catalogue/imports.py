@@ -47,7 +47,11 @@ _PER_TOKEN = {
     "input_cost_per_image_token": "image_input",
     "input_cost_per_character": "per_million_characters",
 }
-_PER_UNIT = {"output_cost_per_image": "per_image_micro_usd", "input_cost_per_second": "per_second_micro_usd"}
+_PER_UNIT = {
+    "output_cost_per_image": "per_image_micro_usd",
+    "input_cost_per_second": "per_second_micro_usd",
+    "input_cost_per_query": "per_search_unit_micro_usd",
+}
 _LONG = {
     "input_cost_per_token": "long_input",
     "output_cost_per_token": "long_output",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, get_args, get_type_hints
 
-from pllm.core.profile import EmbeddingApi, ModelProfile, Prices, StructuredOutput, ThinkingStyle
+from pllm.core.profile import ModelApi, ModelProfile, Prices, StructuredOutput, ThinkingStyle
 
 Row = Mapping[str, Any]
 
@@ -17,7 +17,7 @@ _CHOICES = {
     "mode": _MODES,
     "thinking": frozenset(get_args(ThinkingStyle)),
     "structured_output": frozenset(get_args(StructuredOutput)),
-    "embedding_api": frozenset(get_args(EmbeddingApi)),
+    "model_api": frozenset(get_args(ModelApi)),
 }
 _SETS = frozenset({"modalities", "refused_params"})
 _COUNTS = frozenset({"max_input_tokens", "max_output_tokens", "default_max_tokens", "max_stop_sequences"})

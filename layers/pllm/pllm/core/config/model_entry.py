@@ -32,7 +32,7 @@ from pllm.core.config.section import CREDENTIAL, Section, section
 from pllm.core.profile import StructuredOutput, ThinkingStyle
 
 Mode = Literal["chat", "completion", "embedding", "image", "speech", "transcription", "moderation", "rerank"]
-Dialect = Literal["chat", "messages", "responses", "converse", "gemini"]
+Dialect = Literal["chat", "messages", "responses", "converse", "gemini", "cohere"]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Verbosity = Literal["low", "medium", "high"]
 Modality = Literal["text", "image", "audio", "file"]
@@ -207,6 +207,7 @@ class ModelInfo(Section):
     output_cost_per_image: Annotated[Price | None, "Price of a generated image."] = None
     input_cost_per_second: Annotated[Price | None, "Price of a second of audio sent."] = None
     input_cost_per_character: Annotated[Price | None, "Price of a character sent (speech)."] = None
+    input_cost_per_query: Annotated[Price | None, "Price of a search unit (rerank)."] = None
 
 
 @section

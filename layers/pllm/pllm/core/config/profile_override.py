@@ -22,7 +22,11 @@ _PER_TOKEN = {
     "cache_read_input_token_cost_above_200k_tokens": "long_cache_read",
     "input_cost_per_character": "per_million_characters",
 }
-_PER_UNIT = {"output_cost_per_image": "per_image_micro_usd", "input_cost_per_second": "per_second_micro_usd"}
+_PER_UNIT = {
+    "output_cost_per_image": "per_image_micro_usd",
+    "input_cost_per_second": "per_second_micro_usd",
+    "input_cost_per_query": "per_search_unit_micro_usd",
+}
 _COPIED = (
     "mode",
     "max_output_tokens",

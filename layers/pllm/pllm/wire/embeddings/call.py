@@ -6,6 +6,7 @@ from typing import cast
 from pllm.core.deployment import Deployment
 from pllm.core.errors import GatewayError, invalid
 from pllm.core.jsontext import JsonObject
+from pllm.core.limit_estimate import Demand
 from pllm.wire.dialect import UpstreamDialect
 from pllm.wire.embeddings.api import EmbeddingsApi
 from pllm.wire.embeddings.lane import EmbeddingsLane
@@ -13,9 +14,10 @@ from pllm.wire.embeddings.request import EmbeddingsRequest, holds_tokens, inputs
 from pllm.wire.lane import Lane, NativeCall, Target
 
 _APIS = {
-    "titan": ("pllm.wire.embeddings.titan", "titan"),
-    "titan-multimodal": ("pllm.wire.embeddings.titan", "multimodal"),
-    "cohere": ("pllm.wire.embeddings.cohere", "on_bedrock"),
+    "titan-embed": ("pllm.wire.embeddings.titan", "titan"),
+    "titan-embed-image": ("pllm.wire.embeddings.titan", "multimodal"),
+    "cohere": ("pllm.wire.embeddings.cohere", "own"),
+    "cohere-embed": ("pllm.wire.embeddings.cohere", "on_bedrock"),
     "gemini": ("pllm.wire.embeddings.google", "gemini"),
     "vertex": ("pllm.wire.embeddings.google", "vertex"),
 }
@@ -24,16 +26,14 @@ _APIS = {
 class EmbeddingsCall:
     """See `wire.lane.NativeCall`. `plain`: the same request for those who speak OpenAI's dialect, whose bytes it stays."""
 
-    generates = False
-
     def __init__(self, plain: NativeCall, body: JsonObject) -> None:
         self._plain = plain
         self._body = body
         self._read: EmbeddingsRequest | None = None
 
     @property
-    def inputs(self) -> int:
-        return inputs_of(self._body)
+    def demand(self) -> Demand:
+        return Demand(inputs=inputs_of(self._body), generates=False)
 
     def refusal(self, deployment: Deployment) -> GatewayError | None:
         if _is_plain(deployment):
@@ -41,7 +41,7 @@ class EmbeddingsCall:
         profile = deployment.profile
         if profile.known and profile.mode != "embedding":
             return _other_mode(deployment)
-        if "gemini" not in deployment.dialects and profile.embedding_api not in _APIS:
+        if _named(deployment) not in _APIS:
             return _unknown(deployment)
         return _tokens(deployment) if holds_tokens(self._body) else None
 
@@ -55,12 +55,17 @@ class EmbeddingsCall:
 
 
 def _is_plain(deployment: Deployment) -> bool:
-    return "chat" in deployment.dialects
+    return "chat" in deployment.dialects and "cohere" not in deployment.dialects
+
+
+def _named(deployment: Deployment) -> str:
+    """Which API its dialect has for embeddings; on Bedrock that depends on the model."""
+    return next((name for name in ("cohere", "gemini") if name in deployment.dialects), deployment.profile.model_api)
 
 
 def _api(deployment: Deployment, target: Target) -> EmbeddingsApi:
-    named = target.quirks.variant or "gemini" if "gemini" in deployment.dialects else deployment.profile.embedding_api
-    module, name = _APIS[named]
+    named = _named(deployment)
+    module, name = _APIS[target.quirks.variant or named if named == "gemini" else named]
     return cast("EmbeddingsApi", getattr(import_module(module), name))
 
 

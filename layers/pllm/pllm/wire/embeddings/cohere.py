@@ -1,5 +1,6 @@
-"""Cohere's embeddings by Bedrock's InvokeModel.
+"""Cohere's embeddings, by Bedrock's InvokeModel and by its own API.
 
+https://docs.cohere.com/reference/embed
 https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-embed.html
 """
 
@@ -14,6 +15,7 @@ from pllm.wire.dialect import UpstreamDialect
 from pllm.wire.embeddings.api import Embedded, Vector, Wanted, count_of, json_of, vector_of
 from pllm.wire.embeddings.titan import invoke_path
 from pllm.wire.lane import Part, Target
+from pllm.wire.openai_chat.errors import read_error as read_own_error
 
 _DEFAULT_INPUT_TYPE = "search_document"
 _TRUNCATIONS = ("NONE", "START", "END")
@@ -40,6 +42,31 @@ class CohereOnBedrock:
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         return read_error(status, headers, body)
+
+
+@dataclass(frozen=True, slots=True)
+class CohereApi:
+    """See `EmbeddingsApi`. The same, with the model in the body and the tokens in the answer."""
+
+    options: frozenset[str] = frozenset({"input_type", "truncate"})
+    dialect: UpstreamDialect = "cohere"
+    texts_per_call: int = 96
+
+    def path(self, target: Target) -> str:
+        return "embed"
+
+    def encode(self, texts: Sequence[str], wanted: Wanted, target: Target) -> JsonObject:
+        return {"model": target.model, **body_of(texts, wanted)}
+
+    def decode(self, part: Part) -> Embedded:
+        answer = json_of(part)
+        meta = answer.get("meta")
+        billed = meta.get("billed_units") if isinstance(meta, dict) else None
+        tokens = count_of(billed.get("input_tokens")) if isinstance(billed, dict) else None
+        return Embedded(float_vectors(answer.get("embeddings")), tokens)
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
+        return read_own_error(status, headers, body)
 
 
 def body_of(texts: Sequence[str], wanted: Wanted) -> JsonObject:
@@ -72,3 +99,4 @@ def _truncation(given: Any) -> str:
 
 
 on_bedrock = CohereOnBedrock()
+own = CohereApi()

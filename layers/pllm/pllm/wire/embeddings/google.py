@@ -96,7 +96,7 @@ def _resource(model: str) -> str:
 
 
 def _embeds_content(target: Target) -> bool:
-    return target.profile.embedding_api == "embed-content"
+    return target.profile.model_api == "embed-content"
 
 
 def _task(wanted: Wanted) -> str | None:

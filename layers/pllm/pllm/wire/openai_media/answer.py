@@ -42,15 +42,16 @@ def read_answer(endpoint: MediaEndpoint, body: bytes, content_type: str) -> Answ
 
 
 def read_usage(answer: Mapping[str, Any], images: int = 0) -> Usage | None:
-    """The neutral usage of an answer or of an event; None where neither tokens, nor seconds, nor images are told.
+    """The neutral usage of an answer or of an event; None where neither tokens, nor seconds, images or searches are told.
 
     Tokens are spelt prompt/completion (embeddings) or input/output (images, audio). Seconds are those billed, or else the
-    length of the recording that verbose_json tells.
+    length of the recording that verbose_json tells. Searches stand where Cohere has them.
     """
     given = answer.get("usage")
     raw: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
     seconds = _number(raw, "seconds") or _number(answer, "duration")
-    if not raw and not images and not seconds:
+    searches = int(_number(_details(_details(answer, "meta"), "billed_units"), "search_units"))
+    if not raw and not images and not seconds and not searches:
         return None
     inside = _details(raw, "input_tokens_details", "input_token_details", "prompt_tokens_details")
     output = int(_number(raw, "output_tokens") or _number(raw, "completion_tokens"))
@@ -66,6 +67,7 @@ def read_usage(answer: Mapping[str, Any], images: int = 0) -> Usage | None:
         raw=raw or None,
         images=images,
         audio_seconds=seconds,
+        search_units=searches,
     )
 
 

@@ -71,6 +71,8 @@ _ROWS = (
         "audio/translations", "audio translations", "transcription", "form", "text", defaults=frozenset({"temperature"})
     ),
     MediaEndpoint("moderations", "moderations", "moderation", "json", "results", generates=False),
+    # Not OpenAI's: servers of its dialect have it in Cohere's and Jina's shape.
+    MediaEndpoint("rerank", "rankings", "rerank", "json", "results", generates=False),
 )
 
 ENDPOINTS = {row.path: row for row in _ROWS}

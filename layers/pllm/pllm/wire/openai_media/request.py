@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pllm.core.deployment import Deployment
 from pllm.core.errors import GatewayError, invalid
 from pllm.core.jsontext import JsonObject
+from pllm.core.limit_estimate import Demand
 from pllm.wire.dialect import UpstreamDialect
 from pllm.wire.lane import Lane, Target
 from pllm.wire.openai_media.content import Content, JsonContent
@@ -26,12 +27,13 @@ class MediaRequest:
     delivery: Delivery
 
     @property
-    def inputs(self) -> int:
-        return self.content.items("input")
-
-    @property
-    def generates(self) -> bool:
-        return self.endpoint.generates
+    def demand(self) -> Demand:
+        return Demand(
+            inputs=self.content.items("input"),
+            generates=self.endpoint.generates,
+            images=self.content.count("n") if self.endpoint.mode == "image" else 0,
+            characters=self.content.length("input") if self.endpoint.audio else 0,
+        )
 
     def refusal(self, deployment: Deployment) -> GatewayError | None:
         """Why this deployment cannot serve the request; None when it may."""

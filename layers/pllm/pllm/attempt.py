@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from pllm.call import Call, Endpoint, Reply
 from pllm.core.clock import Clock
 from pllm.core.deployment import Deployment
-from pllm.core.errors import ErrorKind, GatewayError
+from pllm.core.errors import ErrorKind, GatewayError, malformed_upstream
 from pllm.core.header_text import header_list, header_text
 from pllm.core.jsontext import loads
 from pllm.core.record import RequestRecord
@@ -226,8 +226,9 @@ class Upstreams:
         return Reply(self.headers(record), answer.content_type, answer.body, final=partial(loads, answer.body))
 
     async def _stream(self, response: UpstreamResponse, trying: _Try) -> Reply:
-        live = LiveStream(response, trying.lane.relay(), trying.record, self.clock)
         events = trying.lane.request.stream_type
+        judge = partial(_instead_of_a_stream, trying.lane) if events else None
+        live = LiveStream(response, trying.lane.relay(), trying.record, self.clock, judge)
         try:
             await live.open(COMMIT_AFTER_S if events else None)  # bytes have no keep-alive for which to commit
         except BaseException:
@@ -268,6 +269,15 @@ def _status(found: Gathered) -> int:
 
 def _error(lane: Lane, failure: Part | GatewayError) -> GatewayError:
     return failure if isinstance(failure, GatewayError) else lane.error(failure.status, failure.headers, failure.body)
+
+
+def _instead_of_a_stream(lane: Lane, body: bytes) -> GatewayError:
+    try:
+        lane.answer(body, "application/json")
+    except GatewayError as error:
+        if error.kind is not ErrorKind.UPSTREAM_PROTOCOL:
+            return error
+    return malformed_upstream("a stream was asked for and JSON came")
 
 
 def _is_stream(request: WireRequest, response: UpstreamResponse) -> bool:

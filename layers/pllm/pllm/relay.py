@@ -6,7 +6,8 @@ explicit error event, or, where its bytes have no words for one, by being cut. T
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from pllm.core.clock import Clock
@@ -21,19 +22,27 @@ from pllm.wire.usage import Usage
 
 _log = logging.getLogger(__name__)
 
-_NOT_A_STREAM = ("text/html", "application/json")
+_JSON = (b"{", b"[")
+_MOST_JUDGED_BYTES = 256 * 1024
 _DRAIN_S = 0.25
+
+Judge = Callable[[bytes], GatewayError]
+"""A JSON body that came in place of a stream -> what is wrong with that: often an error under a good status."""
 
 
 class LiveStream:
-    """One upstream answer being relayed. `open`, then `pieces`, then `close`, each once. `failure`: what broke it, if it was
-    not its client that left; `first_event_s`: monotonic, None as long as there was none."""
+    """One upstream answer being relayed. `open`, then `pieces`, then `close`, each once. `judge`: None where any byte may begin
+    a stream. `failure`: what broke it, if it was not its client that left; `first_event_s`: monotonic, None as long as there
+    was none."""
 
-    def __init__(self, response: UpstreamResponse, relay: Relay, record: RequestRecord, clock: Clock) -> None:
+    def __init__(
+        self, response: UpstreamResponse, relay: Relay, record: RequestRecord, clock: Clock, judge: Judge | None = None
+    ) -> None:
         self._response = response
         self._relay = relay
         self._record = record
         self._clock = clock
+        self._judge = judge
         self._chunks = response.chunks()
         self._opening: asyncio.Task[bytes] | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -59,8 +68,8 @@ class LiveStream:
     async def open(self, patience_s: float | None) -> None:
         """Returns when the first event was seen, or after `patience_s` of silence (None: it waits): then the status is to be
         committed and what comes out of the wait is for `pieces` to tell. Raises GatewayError when the stream failed before."""
-        content_type = self._response.headers.get("content-type", "")
-        if content_type.startswith(_NOT_A_STREAM):
+        content_type = self._response.headers.get("content-type", "").lower()
+        if content_type.startswith("text/html") or (self._judge is None and content_type.startswith("application/json")):
             raise malformed_upstream(f"a stream was asked for and {content_type.split(';')[0]} came")
         self._opening = asyncio.create_task(self._first())
         await asyncio.wait({self._opening}, timeout=patience_s)
@@ -87,7 +96,8 @@ class LiveStream:
                 if self._relay.error is not None:
                     raise self._relay.error
         except GatewayError as error:
-            yield self._broken(self._late or error)
+            if said := self._broken(self._late or error):
+                yield said
         except Exception as error:  # noqa: BLE001 - a bug of ours must not look like a finished stream
             _log.error("relaying a stream failed: %s", crash_site(error))
             yield self._broken(GatewayError(ErrorKind.INTERNAL, "The gateway failed while relaying this stream."))
@@ -113,15 +123,26 @@ class LiveStream:
         await self._response.close()
 
     async def _first(self) -> bytes:
-        held = b""
-        while not self._relay.opened and not self._relay.finished:
+        data = await self._next()
+        if self._judge is not None and data is not None and data.lstrip()[:1] in _JSON:
+            raise self._judge(data + await self._rest())
+        held = self._translated(data)
+        while not (self._relay.error or self._relay.opened or self._relay.finished):
             held += self._translated(await self._next())
-            if self._relay.error is not None:
-                raise self._relay.error
+        if self._relay.error is not None:
+            raise self._relay.error
         self.first_event_s = self._clock.monotonic_s()
         if self._record.first_event_s is None:
             self._record.first_event_s = self.first_event_s
         return held
+
+    async def _rest(self) -> bytes:
+        pieces, size = [b""], 0
+        with suppress(GatewayError):
+            while size < _MOST_JUDGED_BYTES and (data := await self._next()) is not None:
+                pieces.append(data)
+                size += len(data)
+        return b"".join(pieces)
 
     def _translated(self, data: bytes | None) -> bytes:
         began_s = self._clock.monotonic_s()

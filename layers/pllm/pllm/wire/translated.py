@@ -157,7 +157,12 @@ class _TranslatedRelay:
                 break
             self._note(event)
             good.append(event)
-        return self._encoder.feed(good) if good else b""
+        if not good:
+            return b""
+        written = self._encoder.feed(good)
+        if self._encoder.error is not None:
+            self.error, self.finished = self._encoder.error, False
+        return written
 
     def _note(self, event: Event) -> None:
         match event:

@@ -34,7 +34,12 @@ class Decoder(Protocol):
 
 
 class Encoder(Protocol):
-    """Events to the client's bytes. End becomes the dialect's terminal marker, Failure its error event and nothing after."""
+    """Events to the client's bytes. End becomes the dialect's terminal marker, Failure its error event and nothing after.
+
+    `error`: what of the events the dialect has no words for. Its error event is written then, and nothing after."""
+
+    @property
+    def error(self) -> GatewayError | None: ...
 
     def feed(self, events: Iterable[Event]) -> bytes: ...
 

@@ -17,7 +17,7 @@ from pllm.wire.anthropic_messages.lane_defaults import FOREIGN_DEFAULTS, lay_def
 from pllm.wire.anthropic_messages.parameters import strip_refused
 from pllm.wire.anthropic_messages.report import Report
 from pllm.wire.anthropic_messages.seal import is_foreign
-from pllm.wire.anthropic_messages.stream_decoder import parse_event
+from pllm.wire.anthropic_messages.stream_decoder import at_the_end, parse_event
 from pllm.wire.anthropic_messages.vocabulary import finish_reason, read_usage
 from pllm.wire.lane import Answer, Target, WireRequest
 from pllm.wire.produced import Produced
@@ -132,8 +132,8 @@ class MessagesRelay:
         if self.error is not None or self.finished:
             return b""
         written = self._pass_on(self._sse.close())
-        if self.error is None and not self.finished:
-            self.error = broken_stream("it ended before its message_stop event")
+        if not self.finished:
+            self.error = at_the_end(self.error)
         return written
 
     def fail(self, error: GatewayError) -> bytes:

@@ -6,7 +6,7 @@ with ping anywhere, and error in place of the rest
 
 from collections.abc import Callable
 
-from pllm.core.errors import GatewayError, broken_stream, malformed_upstream
+from pllm.core.errors import ErrorKind, GatewayError, broken_stream, malformed_upstream
 from pllm.core.jsontext import JsonError, JsonObject, loads
 from pllm.wire.anthropic_messages.decode_answer import finish_shown
 from pllm.wire.anthropic_messages.errors import read_event_error
@@ -39,9 +39,12 @@ class StreamDecoder:
 
     def close(self) -> list[Event]:
         events = self._read(self._sse.close)
-        if not self._over:
-            self._over = True
-            events.append(Failure(broken_stream("it ended before its message_stop event")))
+        last = events[-1] if events else None
+        if isinstance(last, Failure):
+            events[-1] = Failure(at_the_end(last.error))
+        elif not self._over:
+            events.append(Failure(at_the_end(None)))
+        self._over = True
         return events
 
     def _read(self, blocks: Callable[[], list[SseEvent]]) -> list[Event]:
@@ -62,6 +65,13 @@ class StreamDecoder:
             events.append(Failure(malformed_upstream(str(error))))
             self._over = True
         return events
+
+
+def at_the_end(error: GatewayError | None) -> GatewayError:
+    """Why a stream ended early. `error`: what was wrong with its last bytes, of which what cannot be read was cut."""
+    if error is None:
+        return broken_stream("it ended before its message_stop event")
+    return broken_stream("it ended in the middle of an event") if error.kind is ErrorKind.UPSTREAM_PROTOCOL else error
 
 
 def parse_event(data: bytes) -> JsonObject:

@@ -7,7 +7,7 @@ ones wait until the earlier one is whole.
 
 from collections.abc import Iterable
 
-from pllm.core.errors import broken_stream
+from pllm.core.errors import GatewayError, broken_stream
 from pllm.core.jsontext import JsonObject, dumps
 from pllm.wire import sse
 from pllm.wire.anthropic_messages.encode_answer import message_head
@@ -46,6 +46,7 @@ class StreamEncoder:
         self._said_usage: Usage | None = None
         self._finish: Finish | None = None
         self._refused: str | None = None
+        self.error: GatewayError | None = None
 
     def feed(self, events: Iterable[Event]) -> bytes:
         for event in events:
@@ -95,7 +96,8 @@ class StreamEncoder:
     def _end(self) -> None:
         self._over = True
         if self._finish is None:
-            self._out.append(error_event(broken_stream("it ended without saying why")))
+            self.error = broken_stream("it ended without saying why")
+            self._out.append(error_event(self.error))
             return
         self._start(Start())
         self._queue.finish()

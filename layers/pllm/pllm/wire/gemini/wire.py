@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from pllm.core.errors import ErrorKind, GatewayError, malformed_upstream
+from pllm.core.errors import ErrorKind, GatewayError, broken_stream, malformed_upstream
 from pllm.core.jsontext import JsonError, loads
 from pllm.wire.folding import fold
 from pllm.wire.gemini.answer import AnswerReader
@@ -74,7 +74,10 @@ class _StreamDecoder:
 
     def close(self) -> list[Event]:
         def finish(events: list[Event]) -> None:
-            self._read(self._sse.close(), events)
+            try:
+                self._read(self._sse.close(), events)
+            except JsonError:
+                raise broken_stream("it ended in the middle of an event") from None
             events += self._reader.close()
 
         events = self._guarded(finish)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from pllm.core.errors import GatewayError
 from pllm.core.jsontext import JsonObject, dumps
 from pllm.wire.lane import AnswerContext
 from pllm.wire.neutral import (
@@ -66,6 +67,8 @@ class _ChoiceState:
 
 class ChatEncoder:
     """See `wire.lane.Encoder`."""
+
+    error: GatewayError | None = None  # there is a word for everything
 
     def __init__(self, request: Request, context: AnswerContext) -> None:
         self._context = context

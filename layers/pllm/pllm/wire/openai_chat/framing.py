@@ -9,7 +9,7 @@ the finish reasons alone are proof. Anything else is a break.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from pllm.core.errors import broken_stream, malformed_upstream
+from pllm.core.errors import ErrorKind, GatewayError, broken_stream, malformed_upstream
 from pllm.core.jsontext import JsonError, JsonObject, loads
 from pllm.wire.openai_chat.errors import error_in_answer
 from pllm.wire.openai_chat.usage import read_usage
@@ -62,18 +62,29 @@ class FrameReader:
                     return
 
     def close(self) -> Iterator[Frame]:
-        """The connection closed before the `done` frame. Gives it if the stream is whole all the same."""
-        tail = self._sse.close()
-        for event in tail:
-            if event.data is not None and event.data.strip() == b"[DONE]":
-                yield self._end()
+        """The connection closed before the `done` frame. Gives it if the stream is whole all the same. A last event that lacks
+        only its blank line is one: what can be read as JSON was not cut."""
+        for event in self._sse.close():
+            frame = self._read_last(event)
+            yield frame
+            if frame.done:
                 return
-            if event.data is None and not self.opened and not b"data".startswith(event.raw.strip()):
-                _expect_comment(event.raw)
-        if not tail and not self._done_marker and self.finishes and None not in self.finishes.values():
-            yield self._end()
-            return
-        raise broken_stream("the connection closed before its end marker")
+        if self._done_marker or not self.finishes or None in self.finishes.values():
+            raise broken_stream("the connection closed before its end marker")
+        yield self._end()
+
+    def _read_last(self, event: SseEvent) -> Frame:
+        if event.data is None and not self.opened and not b"data".startswith(event.raw.strip()):
+            _expect_comment(event.raw)
+        try:
+            frame = self._read(event) if event.data is not None else None
+        except GatewayError as error:
+            if error.kind is not ErrorKind.UPSTREAM_PROTOCOL:
+                raise
+            frame = None
+        if frame is None:
+            raise broken_stream("the connection closed in the middle of an event")
+        return frame
 
     def _read(self, event: SseEvent) -> Frame | None:
         data = event.data

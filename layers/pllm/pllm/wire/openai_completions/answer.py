@@ -115,6 +115,7 @@ class CompletionsEncoder:
         self._usage: Usage | None = None
         self._offsets: dict[int, int] = {}
         self._deaf = False
+        self.error: GatewayError | None = None
 
     def feed(self, events: Iterable[Event]) -> bytes:
         return b"".join([self._write(event) for event in events])
@@ -130,7 +131,8 @@ class CompletionsEncoder:
             case Finish(reason, _, choice):
                 return self._begin(choice) + self._chunk(_written(choice, "", None, _FINISH.get(reason, "stop")))
             case ToolCallStart() | OpaqueBlock():
-                return self._fail(_no_place("tool call" if isinstance(event, ToolCallStart) else event.block.type))
+                self.error = _no_place("tool call" if isinstance(event, ToolCallStart) else event.block.type)
+                return self._fail(self.error)
             case Start():
                 self._frame.begin(event.created_s, event.system_fingerprint)
                 self._usage = event.usage or self._usage

@@ -70,6 +70,7 @@ class ResponsesEncoder:
         self._started = False
         self._deaf = False
         self.response: JsonObject | None = None
+        self.error: GatewayError | None = None
 
     def feed(self, events: Iterable[Event]) -> bytes:
         return b"".join(self._write(event) for event in events)
@@ -89,6 +90,7 @@ class ResponsesEncoder:
                     payloads = self._assembly.take(event)
                     return self._begin() + b"".join([self._event(payload) for payload in payloads])
         except GatewayError as error:
+            self.error = error
             return self._fail(error)
 
     def _begin(self) -> bytes:

@@ -7,7 +7,7 @@ failure right after them (an exhausted quota comes this way) can still be a real
 
 from typing import Any
 
-from pllm.core.errors import GatewayError, broken_stream, malformed_upstream
+from pllm.core.errors import ErrorKind, GatewayError, broken_stream, malformed_upstream
 from pllm.core.jsontext import Json, JsonError, JsonObject, dumps, loads
 from pllm.wire.openai_responses.errors import error_event, failed_error, reported_error
 from pllm.wire.openai_responses.usage import read_usage
@@ -93,7 +93,7 @@ class ResponsesRelay:
         written = self._pass_on(self._sse.close())
         if self.response is None:
             # A last event without its blank line was cut, unless it is the terminal one: the client does not get it.
-            self._error = self._error or broken_stream("it ended without response.completed")
+            self._error = _at_the_end(self._error)
             return b""
         return written
 
@@ -197,6 +197,13 @@ def _payload(data: bytes) -> JsonObject:
     if not isinstance(payload, dict):
         raise malformed_upstream("a stream event is not a JSON object")
     return payload
+
+
+def _at_the_end(error: GatewayError | None) -> GatewayError:
+    """`error`: what was wrong with the last bytes of a stream that ended early; what cannot be read was cut."""
+    if error is None or error.kind is ErrorKind.UPSTREAM_PROTOCOL:
+        return broken_stream("it ended without response.completed")
+    return error
 
 
 def _check_comment(raw: bytes) -> None:

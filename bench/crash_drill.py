@@ -36,10 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(kills: int, seed: int) -> tuple[Table, list[str]]:
     """What came of one drill, and which promises it broke."""
+    from tests.support.dynamodb import dynamodb_local
     from tests.support.worker_drill import CLIENTS, MAX_PARALLEL, WORKERS, drill
 
-    with tempfile.TemporaryDirectory() as folder:
-        report = asyncio.run(drill(kills, seed, Path(folder)))
+    with tempfile.TemporaryDirectory() as folder, dynamodb_local() as endpoint:
+        report = asyncio.run(drill(kills, seed, Path(folder), endpoint))
     rows = [
         ["killed with SIGKILL", f"{report.killed.total():,}"],
         *([f"of those, {point}", f"{times:,}"] for point, times in report.killed.most_common()),

@@ -4,9 +4,19 @@
 """
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
+from tests.support.dynamodb import dynamodb_local
 
 settings.register_profile("deterministic", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "deterministic"))
+
+
+@pytest.fixture(scope="session")
+def local_endpoint() -> Iterator[str]:
+    """One DynamoDB Local for all who ask: starting it costs more than most of their tests. Whoever makes a table removes it."""
+    with dynamodb_local() as endpoint:
+        yield endpoint

@@ -2,12 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.dynamodb import dynamodb_local
 from tests.support.faulty import Fault, FaultyStore
 from tests.support.gateway import deployment
 from tests.support.probe_world import World
@@ -149,17 +148,11 @@ async def test_without_the_table_nobody_is_asked(world: World, up: Upstream) -> 
 # --- Open ones ------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with dynamodb_local() as found:
-        yield found
-
-
 @pytest.mark.parametrize("kind", ["memory", pytest.param("local", marks=pytest.mark.needs_java)])
 async def test_an_open_one_is_asked_exactly_once_a_cooldown_however_many_ask(
     kind: str, request: pytest.FixtureRequest, up: Upstream
 ) -> None:
-    address = request.getfixturevalue("endpoint") if kind == "local" else ""
+    address = request.getfixturevalue("local_endpoint") if kind == "local" else ""
     async with store_of(kind, address) as store:
         world, one = World(store), at(up)
         await world.fails(one, ErrorKind.UPSTREAM_ERROR)

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from moto import mock_aws
-from tests.support.dynamodb import create_table, dynamodb_local
+from tests.support.dynamodb import client_of, create_table, table_of
 from tests.support.processes import ROOT
 from tests.support.provider_thread import ProviderThread, provider_thread
 from tests.support.versions import history_of
@@ -19,13 +18,12 @@ from tests.support.versions import history_of
 from pllm.bootstrap import SystemClock, rollup
 from pllm.state.fleet_reader import FleetReader
 from pllm.state.store import StateError
-from pllm.state.table import DynamoStore
 
 
 @pytest.fixture
 def table() -> Iterator[Any]:
     with mock_aws():
-        client = boto3.client("dynamodb", region_name="us-east-1")
+        client = client_of()
         create_table(client, "pllm")
         yield client
 
@@ -69,12 +67,6 @@ def lists() -> Iterator[ProviderThread]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with dynamodb_local() as found:
-        yield found
-
-
 class Context:
     """As Lambda hands it over."""
 
@@ -92,51 +84,46 @@ def config(*models: str, address: str) -> str:
 
 @pytest.mark.needs_java
 def test_the_version_that_holds_is_probed_with_the_keys_of_the_moment(
-    endpoint: str, lists: ProviderThread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    local_endpoint: str, lists: ProviderThread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "y"}
-    client = boto3.client("dynamodb", endpoint_url=endpoint, region_name="us-east-1", **keys)
-    create_table(client, "probed")
-    store = DynamoStore(lambda: client, "probed")
-    file = tmp_path / "config.yaml"
-    file.write_text(config("deployed", address=lists.address))
-    variables = {
-        "PLLM_TABLE": "probed", "PLLM_DYNAMODB_ENDPOINT": endpoint, "PLLM_CONFIG": str(file), "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "UPSTREAM": "sk-upstream",
-    }  # fmt: skip
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    handle = runpy.run_path(str(ROOT / "functions" / "rollup" / "handler.py"))["handler"]
-    event = {"job": "health-probes"}
-    assert handle(event, Context()) == {"ok": 1, "failed": 0, "unclear": 0, "lost": 0, "late": 0}
-    assert lists.seen == [("GET", "/v1/models", "Bearer sk-upstream")]
-    assert handle(event, Context())["ok"] == 0  # heard of a moment ago
-    asyncio.run(history_of(store).publish(config("fresh", "other", address=lists.address), expected=0, by="admin"))
-    assert handle(event, Context())["ok"] == 2
-    assert len(lists.seen) == 3
-    fleet = asyncio.run(FleetReader(store, SystemClock()).read())
-    assert {name.split("@")[0] for name in fleet.last_success_ms()} == {"deployed", "fresh", "other"}
-    store.close()
+    with table_of(client_of(local_endpoint), "probed") as store:
+        file = tmp_path / "config.yaml"
+        file.write_text(config("deployed", address=lists.address))
+        variables = {
+            "PLLM_TABLE": "probed", "PLLM_DYNAMODB_ENDPOINT": local_endpoint, "PLLM_CONFIG": str(file),
+            "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "UPSTREAM": "sk-upstream",
+        }  # fmt: skip
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        handle = runpy.run_path(str(ROOT / "functions" / "rollup" / "handler.py"))["handler"]
+        event = {"job": "health-probes"}
+        assert handle(event, Context()) == {"ok": 1, "failed": 0, "unclear": 0, "lost": 0, "late": 0}
+        assert lists.seen == [("GET", "/v1/models", "Bearer sk-upstream")]
+        assert handle(event, Context())["ok"] == 0  # heard of a moment ago
+        asyncio.run(history_of(store).publish(config("fresh", "other", address=lists.address), expected=0, by="admin"))
+        assert handle(event, Context())["ok"] == 2
+        assert len(lists.seen) == 3
+        fleet = asyncio.run(FleetReader(store, SystemClock()).read())
+        assert {name.split("@")[0] for name in fleet.last_success_ms()} == {"deployed", "fresh", "other"}
 
 
 @pytest.mark.needs_java
 def test_probes_are_logged_as_the_configuration_says_and_counted_all_the_same(
-    endpoint: str, lists: ProviderThread, tmp_path: Path
+    local_endpoint: str, lists: ProviderThread, tmp_path: Path
 ) -> None:
-    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "y"}
-    client = boto3.client("dynamodb", endpoint_url=endpoint, region_name="us-east-1", **keys)
-    create_table(client, "quiet")
-    file = tmp_path / "config.yaml"
-    file.write_text(config("m", address=lists.address) + "logging: {level: warning}\n")
-    environment = {
-        "PLLM_TABLE": "quiet", "PLLM_DYNAMODB_ENDPOINT": endpoint, "PLLM_CONFIG": str(file), "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "UPSTREAM": "sk-upstream", "PLLM_METRICS_NAMESPACE": "Ours",
-    }  # fmt: skip
-    lines: list[dict[str, Any]] = []
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            patch.setenv(name, environment[name])
-        assert rollup(environment, lines.append)({"job": "health-probes"}, None)["ok"] == 1
+    with table_of(client_of(local_endpoint), "quiet"):
+        file = tmp_path / "config.yaml"
+        file.write_text(config("m", address=lists.address) + "logging: {level: warning}\n")
+        environment = {
+            "PLLM_TABLE": "quiet", "PLLM_DYNAMODB_ENDPOINT": local_endpoint, "PLLM_CONFIG": str(file),
+            "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "UPSTREAM": "sk-upstream",
+            "PLLM_METRICS_NAMESPACE": "Ours",
+        }  # fmt: skip
+        lines: list[dict[str, Any]] = []
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+                patch.setenv(name, environment[name])
+            assert rollup(environment, lines.append)({"job": "health-probes"}, None)["ok"] == 1
     (line,) = lines
     assert (line["ProbesOk"], line["_aws"]["CloudWatchMetrics"][0]["Namespace"]) == (1, "Ours")
 

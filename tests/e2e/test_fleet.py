@@ -5,10 +5,9 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-import boto3
 import pytest
 from tests.e2e.fleet_world import CONFIG, TABLE, WORKERS, Fleet, Primary, Seen, fleet, spare_provider
-from tests.support.dynamodb import Emulator, create_table
+from tests.support.dynamodb import Emulator, client_of, create_table
 from tests.support.llmock import running_llmock
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_java]
@@ -21,9 +20,7 @@ PATIENCE_S = 15
 
 
 def _create_table(endpoint: str) -> None:
-    client = boto3.client(
-        "dynamodb", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y"
-    )
+    client = client_of(endpoint)
     create_table(client, TABLE)
     for _ in range(20):  # a cold Java machine answers slower than the gateway waits
         client.query(

@@ -7,19 +7,17 @@ from contextlib import AbstractContextManager, contextmanager
 from random import Random
 from typing import Any
 
-import boto3
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from tests.properties.breaker_world import TIMEOUT_S, World
-from tests.support.dynamodb import create_table, dynamodb_local
+from tests.support.dynamodb import client_of, table_of
 from tests.support.faulty import Fault
 
 from pllm.core.errors import ErrorKind
 from pllm.state.memory import MemoryStore
 from pllm.state.store import Store
-from pllm.state.table import DynamoStore
 
 SKEWS_S = (0.0, 1.0, -1.0, 0.4)
 ERRORS = (None, ErrorKind.UPSTREAM_ERROR, ErrorKind.UPSTREAM_TIMEOUT, ErrorKind.RATE_LIMITED, ErrorKind.INVALID_REQUEST)
@@ -117,25 +115,16 @@ def test_the_invariants_hold_under_any_interleaving() -> None:
 
 
 @pytest.fixture(scope="module")
-def tables() -> Iterator[Stores]:
-    with dynamodb_local() as endpoint:
-        client = boto3.client(
-            "dynamodb", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y"
-        )
-        number = iter(range(1_000_000))
+def tables(local_endpoint: str) -> Stores:
+    client = client_of(local_endpoint)
+    number = iter(range(1_000_000))
 
-        @contextmanager
-        def table() -> Iterator[Store]:
-            name = f"table{next(number)}"
-            create_table(client, name)
-            store = DynamoStore(lambda: client, name)
-            try:
-                yield store
-            finally:
-                store.close()
-                client.delete_table(TableName=name)
+    @contextmanager
+    def table() -> Iterator[Store]:
+        with table_of(client, f"breakers{next(number)}") as store:
+            yield store
 
-        yield table
+    return table
 
 
 @pytest.mark.needs_java

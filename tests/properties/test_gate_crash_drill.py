@@ -9,33 +9,31 @@ from random import Random
 
 import pytest
 from tests.properties.crash_drill import LIMITS
-from tests.support.dynamodb import create_table, dynamodb_local
+from tests.support.dynamodb import table_of
 from tests.support.processes import ROOT
 
 from pllm.core.clock import ManualClock
 from pllm.core.limits import GENERATION_S, Reservation, Spent
 from pllm.state.gate import Gates
 from pllm.state.gate_ticket import Ticket
-from pllm.state.table import DynamoStore, connect
+from pllm.state.table import connect
 
 KILLS = int(os.environ.get("PLLM_DRILL_KILLS", "96"))
-TABLE = "drill"
+TABLE = "crash-drill"
 
 
 @pytest.mark.needs_java
 @pytest.mark.slow
-async def test_what_killed_workers_held_is_free_again_and_what_was_used_is_paid() -> None:
-    with dynamodb_local() as endpoint:
-        client = connect("us-east-1", endpoint, read_timeout_s=10.0)
-        create_table(client, TABLE)
-        command = [sys.executable, "-m", "tests.properties.crash_drill", endpoint, TABLE, str(KILLS), "7"]
+async def test_what_killed_workers_held_is_free_again_and_what_was_used_is_paid(local_endpoint: str) -> None:
+    client = connect("us-east-1", local_endpoint, read_timeout_s=10.0)
+    with table_of(client, TABLE) as store:
+        command = [sys.executable, "-m", "tests.properties.crash_drill", local_endpoint, TABLE, str(KILLS), "7"]
         done = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=subprocess.PIPE)
         async with asyncio.timeout(300):
             said, _ = await done.communicate()
         report = json.loads(said)
         assert report["killed"] >= KILLS
         assert report["held"] > KILLS / 3
-        store = DynamoStore(lambda: client, TABLE)
         gates = Gates(store, ManualClock(report["now_s"] + 2 * GENERATION_S), Random(1))
         found = await gates.admit(LIMITS, Reservation(1, 0))
         assert isinstance(found, Ticket)
@@ -48,4 +46,3 @@ async def test_what_killed_workers_held_is_free_again_and_what_was_used_is_paid(
             # To the micro-dollar, but for those that were being settled at the very moment they were killed.
             spent = (gate.budget_limit or 0) - gate.budget_left
             assert report["settled"] <= spent <= report["settled"] + report["perhaps"]
-        store.close()

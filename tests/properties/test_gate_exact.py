@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import Iterator
 from typing import ClassVar
 
-import boto3
 import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from tests.properties.gate_world import Environment, Twins, image
-from tests.support.dynamodb import create_table, dynamodb_local
+from tests.support.dynamodb import client_of, table_of
 from tests.support.faulty import Fault, FaultyStore
 
 from pllm.core.clock import ManualClock
@@ -22,7 +21,6 @@ from pllm.state.gate_outage import GatePolicy
 from pllm.state.gate_ticket import Ticket
 from pllm.state.memory import MemoryStore
 from pllm.state.store import TransactionalStore
-from pllm.state.table import DynamoStore
 
 KEY = GateLimits("key/a", rpm=1000, max_parallel=500, budget=BudgetLimit(10**9, "total"))
 TEAM = GateLimits("team/t", tpm=10**8, budget=BudgetLimit(10**9, "total"))
@@ -155,14 +153,9 @@ def test_no_history_of_faults_changes_what_was_spent(machine: type[ExactMachine]
 
 
 @pytest.fixture(scope="module")
-def local_table() -> Iterator[TransactionalStore]:
-    with dynamodb_local() as endpoint:
-        credentials = {"aws_access_key_id": "x", "aws_secret_access_key": "y"}
-        client = boto3.client("dynamodb", endpoint_url=endpoint, region_name="us-east-1", **credentials)
-        create_table(client, "exact")
-        store = DynamoStore(lambda: client, "exact")
+def local_table(local_endpoint: str) -> Iterator[TransactionalStore]:
+    with table_of(client_of(local_endpoint), "exact") as store:
         yield store
-        store.close()
 
 
 @pytest.mark.needs_java

@@ -12,13 +12,12 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import ClassVar
 
-import boto3
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 from tests.properties.gate_world import Environment, Twins, image, memory_of
-from tests.support.dynamodb import create_table, dynamodb_local
+from tests.support.dynamodb import client_of, table_of
 
 from pllm.core.clock import ManualClock
 from pllm.core.limit_answers import Denial
@@ -28,7 +27,6 @@ from pllm.state.gate_outage import GatePolicy
 from pllm.state.gate_ticket import Hold, Ticket
 from pllm.state.memory import MemoryStore
 from pllm.state.store import TransactionalStore
-from pllm.state.table import DynamoStore
 
 ENVIRONMENTS = 3
 NEEDS = st.builds(Reservation, st.integers(1, 400), st.integers(0, 4000)) | st.just(ONLY_COUNTED)
@@ -408,15 +406,9 @@ def test_no_history_breaks_an_invariant(machine: type[GateMachine]) -> None:
 
 
 @pytest.fixture(scope="module")
-def local_table() -> Iterator[TransactionalStore]:
-    with dynamodb_local() as endpoint:
-        client = boto3.client(
-            "dynamodb", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y"
-        )
-        create_table(client, "gates")
-        store = DynamoStore(lambda: client, "gates")
+def local_table(local_endpoint: str) -> Iterator[TransactionalStore]:
+    with table_of(client_of(local_endpoint), "gates") as store:
         yield store
-        store.close()
 
 
 @pytest.mark.needs_java

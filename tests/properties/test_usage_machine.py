@@ -11,12 +11,11 @@ from contextlib import suppress
 from itertools import count
 from typing import Any, ClassVar
 
-import boto3
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from tests.support.dynamodb import create_table, dynamodb_local
+from tests.support.dynamodb import client_of, table_of
 from tests.support.faulty import Fault, FaultyStore
 
 from pllm.core.clock import ManualClock
@@ -25,7 +24,6 @@ from pllm.core.usage_keys import Period, floor_s, spans
 from pllm.core.usage_rows import Account, Amounts, attributes, read_amounts, total
 from pllm.state.memory import MemoryStore
 from pllm.state.store import Item, StateError, Store, TransactionalStore
-from pllm.state.table import DynamoStore
 from pllm.state.usage import Ledger
 from pllm.state.usage_rollup import RollUp
 from pllm.state.usage_table import read_rows
@@ -220,15 +218,9 @@ def test_rows_add_up_to_what_was_counted() -> None:
 
 
 @pytest.fixture(scope="module")
-def local_table() -> Iterator[TransactionalStore]:
-    with dynamodb_local() as endpoint:
-        client = boto3.client(
-            "dynamodb", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y"
-        )
-        create_table(client, "usage")
-        store = DynamoStore(lambda: client, "usage")
+def local_table(local_endpoint: str) -> Iterator[TransactionalStore]:
+    with table_of(client_of(local_endpoint), "usage") as store:
         yield store
-        store.close()
 
 
 @pytest.mark.needs_java

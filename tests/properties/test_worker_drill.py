@@ -11,8 +11,10 @@ KILLS = int(os.environ.get("PLLM_DRILL_KILLS", "32"))
 
 @pytest.mark.needs_java
 @pytest.mark.slow
-async def test_a_fleet_whose_workers_are_killed_as_they_stream_leaks_nothing_and_overspends_nothing(tmp_path: Path) -> None:
-    report = await drill(KILLS, seed=11, folder=tmp_path)
+async def test_a_fleet_whose_workers_are_killed_as_they_stream_leaks_nothing_and_overspends_nothing(
+    tmp_path: Path, local_endpoint: str
+) -> None:
+    report = await drill(KILLS, seed=11, folder=tmp_path, endpoint=local_endpoint)
     assert report.problems == []
     assert report.killed.total() >= KILLS
     assert len(report.killed.keys() & set(POINTS)) >= len(POINTS) - 2

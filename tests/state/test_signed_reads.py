@@ -4,10 +4,9 @@ import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
-import boto3
 import pytest
 from moto.server import ThreadedMotoServer
-from tests.support.dynamodb import create_table, dynamodb_local
+from tests.support.dynamodb import client_of, table_of
 
 from pllm.core.clock import ManualClock
 from pllm.core.errors import ErrorKind, GatewayError
@@ -16,7 +15,6 @@ from pllm.providers.sigv4 import AwsCredentials
 from pllm.providers.transport import AiohttpTransport
 from pllm.state.signed_reads import SignedReads
 from pllm.state.store import StateError, Update
-from pllm.state.table import DynamoStore
 
 KEYS = {"aws_access_key_id": "AKID", "aws_secret_access_key": "secret"}
 
@@ -38,13 +36,7 @@ def moto() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(scope="module")
-def local() -> Iterator[str]:
-    with dynamodb_local() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture(params=["moto", pytest.param("local", marks=pytest.mark.needs_java)])
+@pytest.fixture(params=["moto", pytest.param("local_endpoint", marks=pytest.mark.needs_java, id="local")])
 def endpoint(request: pytest.FixtureRequest) -> str:
     found: str = request.getfixturevalue(request.param)
     return found
@@ -58,15 +50,12 @@ async def transport() -> AsyncIterator[AiohttpTransport]:
 
 
 async def test_items_are_read_as_the_store_reads_them(endpoint: str, transport: AiohttpTransport) -> None:
-    client = boto3.client("dynamodb", endpoint_url=endpoint, region_name="us-east-1", **KEYS)
-    create_table(client, "signed-reads")
-    store = DynamoStore(lambda: client, "signed-reads")
     values: dict[str, Any] = {"n": -7, "s": "größe", "b": b"\x00\xff", "yes": True, "none": None, "list": ("a", "b")}
-    await store.update(Update("C", "V", set=values))
-    over_http = reads(transport.simple, endpoint, "signed-reads")
-    assert await over_http.get("C", "V", consistent=True) == await store.get("C", "V")
-    assert await over_http.get("C", "absent") is None
-    store.close()
+    with table_of(client_of(endpoint), "signed-reads") as store:
+        await store.update(Update("C", "V", set=values))
+        over_http = reads(transport.simple, endpoint, "signed-reads")
+        assert await over_http.get("C", "V", consistent=True) == await store.get("C", "V")
+        assert await over_http.get("C", "absent") is None
     with pytest.raises(StateError, match="ResourceNotFoundException"):
         await reads(transport.simple, endpoint, "other").get("C", "V")
 

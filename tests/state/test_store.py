@@ -3,13 +3,12 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
-from tests.support.dynamodb import create_table
+from tests.support.dynamodb import client_of, table_of
 
 from pllm.state.memory import MemoryStore
 from pllm.state.store import (
@@ -41,26 +40,11 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     if request.param == "memory":
         yield MemoryStore()
     elif request.param == "moto":
-        with mock_aws():
-            client = boto3.client("dynamodb", region_name="us-east-1")
-            create_table(client, TABLE)
-            dynamo = DynamoStore(lambda: client, TABLE)
-            yield dynamo
-            dynamo.close()
+        with mock_aws(), table_of(client_of(), TABLE) as moto:
+            yield moto
     else:
-        endpoint: str = request.getfixturevalue("local_endpoint")
-        client = _client(endpoint)
-        create_table(client, TABLE)
-        dynamo = DynamoStore(lambda: client, TABLE)
-        yield dynamo
-        dynamo.close()
-        client.delete_table(TableName=TABLE)
-
-
-def _client(endpoint: str) -> Any:
-    return boto3.client(
-        "dynamodb", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y"
-    )
+        with table_of(client_of(request.getfixturevalue("local_endpoint")), TABLE) as local:
+            yield local
 
 
 async def test_what_is_set_is_there(store: Store) -> None:

@@ -6,18 +6,50 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.support.ports import free_port
 from tests.support.processes import ROOT, require
+
+if TYPE_CHECKING:
+    from pllm.state.table import DynamoStore
 
 _EMULATOR = ROOT / ".tools" / "dynamodb"
 # It lives for seconds: compiling its code well costs more than it brings, and starting takes half as long without.
 _JVM = ("-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData")
 _PATIENCE_S = 60
 _TRIES = 3
+
+
+@cache
+def _session() -> Any:
+    """One for all: a session reads a megabyte of descriptions before its first client."""
+    import boto3
+
+    return boto3.Session(aws_access_key_id="x", aws_secret_access_key="y", region_name="us-east-1")
+
+
+def client_of(endpoint: str | None = None) -> Any:
+    """boto3's client for a DynamoDB Local, which takes any credentials; without an endpoint for AWS, in whose place moto
+    answers."""
+    return _session().client("dynamodb", endpoint_url=endpoint)
+
+
+@contextmanager
+def table_of(client: Any, name: str) -> Iterator["DynamoStore"]:
+    """A store over a table of that name, which is gone when the block ends: many modules share one DynamoDB Local."""
+    from pllm.state.table import DynamoStore
+
+    create_table(client, name)
+    store = DynamoStore(lambda: client, name)
+    try:
+        yield store
+    finally:
+        store.close()
+        client.delete_table(TableName=name)
 
 
 def create_table(client: Any, name: str) -> None:

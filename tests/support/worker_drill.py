@@ -27,7 +27,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from tests.support.drill_judge import Judge, Report, Request, Worker, judged
-from tests.support.dynamodb import create_table, dynamodb_local
+from tests.support.dynamodb import table_of
 from tests.support.forked_gateways import CLOCK, SharedOffset
 from tests.support.key_service import key_service
 from tests.support.processes import ROOT
@@ -39,7 +39,7 @@ from pllm.core.limits import GENERATION_S
 from pllm.state.gate_writes import SORT_KEY
 from pllm.state.table import DynamoStore, connect
 
-TABLE = "drill"
+TABLE = "worker-drill"
 WORKERS = 4
 CLIENTS = 3
 MAX_PARALLEL = 24
@@ -239,15 +239,13 @@ Start = Callable[[int], Awaitable[tuple[int, str]]]
 """A new worker in a place: (pidfd, its address)."""
 
 
-async def drill(kills: int, seed: int, folder: Path) -> Report:
-    """Kills that many workers, waits two generations, and judges. `folder` is for files that live as long."""
+async def drill(kills: int, seed: int, folder: Path, endpoint: str) -> Report:
+    """Kills that many workers, waits two generations, and judges. `folder` is for files that live as long, `endpoint` that of
+    a DynamoDB Local."""
     began_s = time.monotonic()
     offset = SharedOffset(folder / "clock")
     drill = Drill(Random(seed), kills, offset)
-    with dynamodb_local() as endpoint:
-        client = connect("us-east-1", endpoint, read_timeout_s=30.0)
-        create_table(client, TABLE)
-        store = DynamoStore(lambda: client, TABLE)
+    with table_of(connect("us-east-1", endpoint, read_timeout_s=30.0), TABLE) as store:
         made = await key_service(store, ManualClock(time.time())).keys.create(KeyFields("drill"), "drill")
         drill.key = made.secret.reveal()
         async with _provider(drill), watched_table(endpoint, WORKERS) as table:
@@ -261,7 +259,6 @@ async def drill(kills: int, seed: int, folder: Path) -> Report:
                 drill.wait(2 * GENERATION_S)
                 await _last(drill, start)
         gates = {gate: await _read(store, gate) for gate in drill.judge.charges}
-        store.close()
         report = judged(drill.judge, drill.requests, gates, budget)
         report.problems += complaints()
     report.killed, report.most_parallel = drill.killed, drill.most_parallel

@@ -1,9 +1,9 @@
 """Keys as the data plane sees them: read at most once a minute, remembered through an outage, forgotten when it matters.
 
-A record is used for 60 s +- 20 % after it was read, so a change is everywhere within 72 s; one of
-its limits at once, by its gate. With the table unreachable it is
-used for ten minutes more. A key that nobody knows is remembered as such for a few seconds, in a memory of its own: a flood of
-guesses costs one read each and cannot push out the keys that are in use.
+A record is used for 60 s +- 20 % after it was read, so a change is everywhere within 72 s (of limits that its gate has, at
+once: they are told to the gate). With the table unreachable it is used for ten minutes more. A key that nobody knows is
+remembered as such for a few seconds, in a memory of its own: a flood of guesses costs one read each and cannot push out the
+keys that are in use.
 
 Age is the larger of what two clocks say: the wall clock jumps, the monotonic one stands still while the environment is frozen.
 """

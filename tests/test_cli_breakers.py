@@ -42,5 +42,5 @@ def test_a_breaker_is_opened_shown_closed_and_released(said: Any) -> None:
 
 
 def test_what_cannot_be_meant_is_said_so(said: Any) -> None:
-    assert "--for" in said("open", DEP, "--for", "soon", code=1)[1]
+    assert "--for" in said("open", DEP, "--for", "soon", code=2)[1]
     assert DEP in said("open", "gpt-4o@openai/gpt-4", code=1)[1]

@@ -76,22 +76,24 @@ def test_json_is_the_answer_as_it_came(plane: None, said: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("code", "arguments", "words"),
     [
-        (["keys", "show", "key_nobody"], "There is no key with the id 'key_nobody'. (HTTP 404)"),
-        (["keys", "show", "../teams"], "There is nothing at this path"),
-        (["keys", "create", "--name", "x", "--rpm", "many"], "--rpm: expected a whole number"),
-        (["keys", "create", "--name", "x", "--budget", "lots"], "--budget: expected an amount in USD"),
-        (["keys", "create", "--name", "x", "--period", "day"], "belong to --budget"),
-        (["keys", "create", "--name", "x", "--metadata", "owner"], "expected NAME=VALUE"),
-        (["keys", "create", "--name", "x", "--expires", "tomorrow"], "expires_at"),
-        (["keys", "create", "--name", "x", "--scope", "chatt"], "unknown scope 'chatt'"),
-        (["keys", "rotate", "x", "--grace", "long"], "--grace: expected a duration"),
-        (["keys", "list", "--key", "wrong"], "Incorrect API key provided. (HTTP 401)"),
+        (1, ["keys", "show", "key_nobody"], "There is no key with the id 'key_nobody'. (HTTP 404)"),
+        (1, ["keys", "show", "../teams"], "There is nothing at this path"),
+        (2, ["keys", "create", "--name", "x", "--rpm", "many"], "--rpm: expected a whole number"),
+        (2, ["keys", "create", "--name", "x", "--budget", "lots"], "--budget: expected an amount in USD"),
+        (2, ["keys", "create", "--name", "x", "--period", "day"], "belong to --budget"),
+        (2, ["keys", "create", "--name", "x", "--metadata", "owner"], "expected NAME=VALUE"),
+        (1, ["keys", "create", "--name", "x", "--expires", "tomorrow"], "expires_at"),
+        (1, ["keys", "create", "--name", "x", "--scope", "chatt"], "unknown scope 'chatt'"),
+        (2, ["keys", "rotate", "x", "--grace", "long"], "--grace: expected a duration"),
+        (1, ["keys", "list", "--key", "wrong"], "Incorrect API key provided. (HTTP 401)"),
     ],
 )
-def test_what_goes_wrong_is_one_sentence_and_an_exit_code(plane: None, said: Any, arguments: list[str], words: str) -> None:
-    out, err = said(*arguments, code=1)
+def test_what_goes_wrong_is_one_sentence_and_an_exit_code(
+    plane: None, said: Any, code: int, arguments: list[str], words: str
+) -> None:
+    out, err = said(*arguments, code=code)
     assert out == ""
     assert words in err
     assert err.startswith("pllm: ")
@@ -108,8 +110,9 @@ def test_nobody_there_is_said_plainly(said: Any) -> None:
     ("url", "words"),
     [
         ("http://gateway.example/v1", "not sent over http"),
-        ("ftp://x", "is no address"),
-        ("gateway", "is no address"),
+        ("ftp://x", "--url: expected a URL"),
+        ("gateway", "--url: expected a URL"),
+        ("http://[::1", "--url: expected a URL"),
         ("https://gateway.example", "no key"),
     ],
 )
@@ -118,7 +121,32 @@ def test_a_key_does_not_travel_in_the_clear_or_to_nowhere(
 ) -> None:
     for name in ("PLLM_KEY", "PLLM_MASTER_KEY"):
         monkeypatch.delenv(name, raising=False)
-    assert words in said("keys", "list", "--url", url, code=1)[1]
+    assert words in said("keys", "list", "--url", url, code=2)[1]
+
+
+@pytest.mark.parametrize("key", ["a\nb", "ключ"])
+def test_what_is_no_key_is_not_sent(said: Any, key: str) -> None:
+    assert "--key: a key has nothing but printable ASCII" in said("keys", "list", "--key", key, code=2)[1]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"SSH-2.0-x\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]", b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"],
+)
+def test_who_is_no_gateway_is_asked_whether_it_is_one(said: Any, answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=_answer_once, args=(listening, answer))
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        assert "is it" in said("keys", "list", "--url", url, code=1)[1]
+        thread.join()
+
+
+def _answer_once(listening: socket.socket, answer: bytes) -> None:
+    connection, _ = listening.accept()
+    with connection:
+        connection.recv(65_536)
+        connection.sendall(answer)
 
 
 def test_a_redirect_is_not_followed_with_the_key(said: Any) -> None:

@@ -66,12 +66,16 @@ def test_show_looks_into_an_operators_catalogue_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
-    [("gpt-4o", "name a provider"), ("acme/gpt-4o", "name a provider"), ("openai/nothing-like-it", "not in the catalogue")],
+    ("name", "ended", "says"),
+    [
+        ("gpt-4o", UNREADABLE, "name a provider"),
+        ("acme/gpt-4o", UNREADABLE, "name a provider"),
+        ("openai/nothing-like-it", REFUSED, "not in the catalogue"),
+    ],
 )
-def test_show_says_why_there_is_nothing_to_show(name: str, says: str) -> None:
+def test_show_says_why_there_is_nothing_to_show(name: str, ended: int, says: str) -> None:
     code, out, err = shown(name)
-    assert (code, out) == (REFUSED, "")
+    assert (code, out) == (ended, "")
     assert says in err
 
 
@@ -80,6 +84,19 @@ def test_show_names_a_catalogue_that_cannot_be_read(tmp_path: Path) -> None:
     code, _, err = shown("openai/gpt-4o", written(tmp_path / "bad.json", "{"))
     assert code == REFUSED
     assert "bad.json" in err
+    code, _, err = shown("openai/gpt-4o", written(tmp_path / "deep.json", "[" * 100_000))
+    assert (code, err) == (REFUSED, f"error: {tmp_path / 'deep.json'}: not JSON: nested too deep\n")
+    binary = tmp_path / "binary.json"
+    binary.write_bytes(b"\xff")
+    assert shown("openai/gpt-4o", binary) == (UNREADABLE, "", f"{binary}: error: not UTF-8 text: byte 0xff at position 0\n")
+
+
+@pytest.mark.parametrize("name", ["deep.json", "deep.yaml", "date.yaml"])
+def test_a_list_that_is_none_is_refused_in_a_sentence(tmp_path: Path, name: str) -> None:
+    text = "a: 2026-13-45\n" if name == "date.yaml" else "[" * 100_000
+    code, out, err = refreshed(written(tmp_path / name, text))
+    assert (code, out) == (REFUSED, "")
+    assert err.startswith(f"error: {tmp_path / name}: not ")
 
 
 def test_refresh_prints_the_difference_and_writes_the_whole_catalogue(tmp_path: Path) -> None:

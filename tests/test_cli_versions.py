@@ -98,10 +98,10 @@ def test_going_back_says_what_is_in_use(asked: list[Any], capsys: pytest.Capture
 
 
 def test_what_cannot_be_read_is_not_sent(asked: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["config", "publish", str(tmp_path / "absent.yaml")]) == 1
+    assert main(["config", "publish", str(tmp_path / "absent.yaml")]) == 2
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(b"\xff")
-    assert main(["config", "diff", str(binary)]) == 1
+    assert main(["config", "diff", str(binary)]) == 2
     said = capsys.readouterr().err.splitlines()
     assert "No such file" in said[0]
     assert "not UTF-8 text: byte 0xff" in said[1]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from pllm.cli_client import Client, CommandError
+from pllm.cli_client import Client, UsageError
 from pllm.cli_control import command, print_many, print_one, segment, with_id
 from pllm.core.config.units import parse_duration
 
@@ -45,7 +45,7 @@ def _force(client: Client, arguments: argparse.Namespace, verb: str) -> None:
         try:
             body["seconds"] = parse_duration(arguments.duration)
         except ValueError as error:
-            raise CommandError(f"--for: {error}") from None
+            raise UsageError(f"--for: {error}") from None
     print_one(client.ask("POST", f"breakers/{segment(arguments.id)}/{verb}", body), arguments)
 
 

@@ -5,10 +5,13 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from pllm.cli_arguments import url_problem
 
 LOCAL_URL = "http://127.0.0.1:8787"
 LOCAL_KEY = "sk-pllm-local"
@@ -19,7 +22,15 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class CommandError(Exception):
-    """A command that did not work, in a sentence for who typed it."""
+    """A command that did not work, in a sentence for who typed it. `code`: what the process ends with."""
+
+    code = 1
+
+
+class UsageError(CommandError):
+    """One that could not work as it was typed: nobody was asked anything."""
+
+    code = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,8 @@ class Client:
             raise CommandError(_said(error)) from None
         except (URLError, TimeoutError, OSError) as error:
             raise CommandError(f"{self.url} cannot be reached: {getattr(error, 'reason', None) or error}") from None
+        except HTTPException as error:
+            raise CommandError(f"{self.url} does not speak HTTP ({type(error).__name__}): is it a gateway?") from None
         except ValueError:
             raise CommandError(f"{self.url} answered with something that is not JSON: is it a gateway?") from None
 
@@ -61,17 +74,19 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
 
 
 def connect(arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Client:
-    """Raises CommandError where no key is known, or where one would travel in the clear."""
+    """Raises UsageError where no key is known, or where one would travel in the clear."""
     url = arguments.url or environment.get("PLLM_URL") or LOCAL_URL
+    if (problem := url_problem(url)) is not None:
+        raise UsageError(f"{'--url' if arguments.url else 'PLLM_URL'}: {problem}")
     parts = urlsplit(url)
     local = parts.hostname in _LOOPBACK
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise CommandError(f"{url} is no address: say https://... ")
     if parts.scheme == "http" and not local:
-        raise CommandError(f"{url}: a key is not sent over http, except to this machine; say https")
+        raise UsageError(f"{url}: a key is not sent over http, except to this machine; say https")
     key = arguments.key or environment.get("PLLM_KEY") or environment.get("PLLM_MASTER_KEY") or (LOCAL_KEY if local else "")
     if not key:
-        raise CommandError("no key: give --key, or set PLLM_KEY")
+        raise UsageError("no key: give --key, or set PLLM_KEY")
+    if not key.isascii() or not key.isprintable():
+        raise UsageError(f"{'--key' if arguments.key else 'PLLM_KEY'}: a key has nothing but printable ASCII characters")
     return Client(url, key)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from pllm import cli_versions
+from pllm.cli_arguments import file_name
 from pllm.core.config import (
     CompiledConfig,
     Config,
@@ -32,14 +33,18 @@ OK, REFUSED, UNREADABLE = 0, 1, 2
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `config` with its commands; each sets `run`, a function of the parsed arguments that returns the exit code."""
     config = subparsers.add_parser("config", help="check, compile, publish and describe configurations")
-    commands = config.add_subparsers(dest="config_command", required=True)
+    commands = config.add_subparsers(dest="config_command", required=True, metavar="COMMAND")
     _command(
         commands, "check", "print what a configuration means, or everything that is wrong with it", lambda a: check(a.file)
     )
     maker = _command(commands, "compile", "make the JSON that a cold start reads", lambda a: compile_file(a.file, a.output))
-    maker.add_argument("-o", "--output", metavar="OUT", default="-", help="file to write (default: standard output)")
+    maker.add_argument(
+        "-o", "--output", metavar="OUT", type=file_name, default="-", help="file to write (default: standard output)"
+    )
     pages = commands.add_parser("reference", help="print docs/config-reference.md")
-    pages.add_argument("-o", "--output", metavar="OUT", default="-", help="file to write (default: standard output)")
+    pages.add_argument(
+        "-o", "--output", metavar="OUT", type=file_name, default="-", help="file to write (default: standard output)"
+    )
     pages.set_defaults(run=lambda a: write_reference(a.output))
     cli_versions.add_commands(commands)
 
@@ -51,7 +56,9 @@ def _command(
     run: Callable[[argparse.Namespace], int],
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=about)
-    parser.add_argument("file", metavar="FILE", help="YAML, JSON or compiled configuration; - for standard input")
+    parser.add_argument(
+        "file", metavar="FILE", type=file_name, help="YAML, JSON or compiled configuration; - for standard input"
+    )
     parser.set_defaults(run=run)
     return parser
 

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from pllm.cli_arguments import identifier
 from pllm.cli_client import Client, CommandError, add_connection, connect
 
 Run = Callable[[Client, argparse.Namespace], None]
 
 OK, REFUSED = 0, 1
+"""Exit codes; what could not work as it was typed ends with 2, as argparse does."""
 
 
 def command(
@@ -29,16 +31,20 @@ def with_id(
 ) -> argparse.ArgumentParser:
     """One that is about a single thing, named by its id."""
     parser = command(commands, name, about, run)
-    parser.add_argument("id", metavar="ID")
+    parser.add_argument("id", metavar="ID", type=identifier)
     return parser
 
 
 def _run(run: Run, arguments: argparse.Namespace) -> int:
     try:
-        run(connect(arguments), arguments)
+        client = connect(arguments)
+        try:
+            run(client, arguments)
+        except (KeyError, TypeError, IndexError):  # JSON of somebody else's, or of another version's
+            raise CommandError(f"{client.url} answered as no gateway of this version does: is it one?") from None
     except CommandError as error:
         sys.stderr.write(f"pllm: {error}\n")
-        return REFUSED
+        return error.code
     return OK
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from pllm.cli_client import CommandError
+from pllm.cli_client import UsageError
 from pllm.core.config.units import parse_duration, parse_usd
 from pllm.core.principal import SCOPES
 
@@ -33,7 +33,7 @@ def add_limit_options(parser: argparse.ArgumentParser) -> None:
 
 
 def fields_of(arguments: argparse.Namespace, now: datetime) -> dict[str, Any]:
-    """The JSON of what was given. Raises CommandError for what cannot be read."""
+    """The JSON of what was given. Raises UsageError for what cannot be read."""
     given: dict[str, Any] = {
         "name": arguments.name,
         "team": getattr(arguments, "team", None),
@@ -55,21 +55,21 @@ def fields_of(arguments: argparse.Namespace, now: datetime) -> dict[str, Any]:
 def _budget(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.budget is None:
         if arguments.period or arguments.timezone:
-            raise CommandError("--period and --timezone belong to --budget: give the amount too")
+            raise UsageError("--period and --timezone belong to --budget: give the amount too")
         return {}
     if arguments.budget == "none":
         return {"budget": None}
     try:
         budget: dict[str, Any] = {"amount_usd": parse_usd(arguments.budget) / 1_000_000}
     except ValueError as error:
-        raise CommandError(f"--budget: {error}") from None
+        raise UsageError(f"--budget: {error}") from None
     more = {"period": arguments.period, "timezone": arguments.timezone}
     return {"budget": budget | {name: value for name, value in more.items() if value}}
 
 
 def _number(text: str, name: str) -> int:
     if not text.isdecimal():
-        raise CommandError(f"--{name.replace('_', '-')}: expected a whole number, or none; got {text!r}")
+        raise UsageError(f"--{name.replace('_', '-')}: expected a whole number, or none; got {text!r}")
     return int(text)
 
 
@@ -87,5 +87,5 @@ def _pairs(texts: Sequence[str] | None) -> dict[str, str] | None:
     pairs = [text.partition("=") for text in texts]
     for name, sign, _ in pairs:
         if not sign or not name:
-            raise CommandError(f"--metadata: expected NAME=VALUE; got {name!r}")
+            raise UsageError(f"--metadata: expected NAME=VALUE; got {name!r}")
     return {name: value for name, _, value in pairs}

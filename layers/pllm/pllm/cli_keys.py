@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
-from pllm.cli_client import Client, CommandError
+from pllm.cli_arguments import identifier
+from pllm.cli_client import Client, UsageError
 from pllm.cli_control import command, print_json, print_many, print_one, segment, with_id
 from pllm.cli_key_options import add_key_options, add_limit_options, fields_of
 from pllm.core.config.units import parse_duration
@@ -26,7 +27,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     create.add_argument("--name", required=True, help="what people call it")
     add_key_options(create)
     update = command(keys, "update", "change a key: what is not given stays, `none` takes a limit away", _update_key)
-    update.add_argument("id", metavar="ID")
+    update.add_argument("id", metavar="ID", type=identifier)
     update.add_argument("--name", help="what people call it")
     add_key_options(update)
     listing = command(keys, "list", "list keys, the newest first", _list_keys)
@@ -70,7 +71,7 @@ def _rotate_key(client: Client, arguments: argparse.Namespace) -> None:
     try:
         grace_s = int(parse_duration(arguments.grace))
     except ValueError as error:
-        raise CommandError(f"--grace: {error}") from None
+        raise UsageError(f"--grace: {error}") from None
     made = client.ask("POST", f"keys/{segment(arguments.id)}/rotate", {"grace_seconds": grace_s})
     until = made["previous_valid_until"]
     _print_secret(made, arguments, f"Rotated {made['id']}. The former key works until {until}." if until else "Rotated.")

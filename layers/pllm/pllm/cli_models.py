@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from pllm.cli_arguments import file_name
 from pllm.core import catalogue as packaged
 from pllm.core.catalogue import CatalogueError, ModelCatalogue, layered, parse
 from pllm.core.catalogue.book import from_document
@@ -22,7 +23,7 @@ from pllm.core.config.model_name import split_model
 from pllm.providers.registry import Registry
 
 OK, REFUSED, UNREADABLE = 0, 1, 2
-"""Exit codes: all well; the catalogue or the name is refused; a file cannot be read or written."""
+"""Exit codes: all well; the catalogue is refused, or has no such model; a file cannot be read or written, or a name is none."""
 
 _NOTES = ("about", "sources")
 
@@ -30,15 +31,21 @@ _NOTES = ("about", "sources")
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `models` with its commands; each sets `run`, a function of the parsed arguments that returns the exit code."""
     models = subparsers.add_parser("models", help="show and refresh what is known of models: limits, capabilities, prices")
-    commands = models.add_subparsers(dest="models_command", required=True)
+    commands = models.add_subparsers(dest="models_command", required=True, metavar="COMMAND")
     show = commands.add_parser("show", help="print what is known of a model")
     show.add_argument("model", metavar="PROVIDER/MODEL", help="as in a configuration: openai/gpt-4o, bedrock/us.anthropic....")
-    show.add_argument("--catalogue", metavar="FILE", help="a catalogue over the packaged one (default: PLLM_CATALOGUE)")
+    show.add_argument(
+        "--catalogue", metavar="FILE", type=file_name, help="a catalogue over the packaged one (default: PLLM_CATALOGUE)"
+    )
     show.set_defaults(run=lambda a: show_model(a.model, a.catalogue or os.environ.get("PLLM_CATALOGUE")))
     fresh = commands.add_parser("refresh", help="lay a newer list of models over a catalogue and print what changes")
-    fresh.add_argument("file", metavar="FILE", help="JSON or YAML: this catalogue's shape, LiteLLM's, or OpenRouter's /models")
-    fresh.add_argument("-o", "--output", metavar="OUT", help="catalogue to write (default: none, only print what would change)")
-    fresh.add_argument("--catalogue", metavar="BASE", help="catalogue to refresh (default: the packaged one)")
+    fresh.add_argument(
+        "file", metavar="FILE", type=file_name, help="JSON or YAML: this catalogue's shape, LiteLLM's, or OpenRouter's /models"
+    )
+    fresh.add_argument(
+        "-o", "--output", metavar="OUT", type=file_name, help="catalogue to write (default: none, only print what would change)"
+    )
+    fresh.add_argument("--catalogue", metavar="BASE", type=file_name, help="catalogue to refresh (default: the packaged one)")
     fresh.add_argument("--all", action="store_true", help="take over models too that BASE does not have (LiteLLM, OpenRouter)")
     fresh.set_defaults(run=lambda a: refresh(a.file, a.output, a.catalogue, a.all))
 
@@ -50,11 +57,14 @@ def show_model(name: str, front: str | None = None, out: TextIO | None = None, e
     provider = Registry().get(prefix) if prefix else None
     if provider is None:
         err.write(f"{name}: name a provider and a model, such as openai/gpt-4o; providers: {', '.join(Registry().names)}\n")
-        return REFUSED
+        return UNREADABLE
     try:
         found = _with_front(front).row(provider.name, model)
     except OSError as error:
         err.write(f"{error.filename}: error: {error.strerror}\n")
+        return UNREADABLE
+    except UnicodeDecodeError as error:
+        err.write(f"{front}: error: {_no_text(error)}\n")
         return UNREADABLE
     except CatalogueError as error:
         err.write(f"error: {error}\n")
@@ -84,8 +94,11 @@ def refresh(
     except OSError as error:
         err.write(f"{error.filename}: error: {error.strerror}\n")
         return UNREADABLE
-    except (ImportError, UnicodeDecodeError) as error:
+    except ImportError as error:
         err.write(f"{path}: error: {error}\n")
+        return UNREADABLE
+    except UnicodeDecodeError as error:
+        err.write(f"{path}: error: {_no_text(error)}\n")
         return UNREADABLE
     except CatalogueError as error:
         err.write(f"error: {error}\n")
@@ -120,10 +133,16 @@ def _update(path: str, old: ModelCatalogue, take_all: bool) -> ModelCatalogue:
     return taken_over(other, old, take_all)
 
 
+def _no_text(error: UnicodeDecodeError) -> str:
+    return f"not UTF-8 text: byte 0x{error.object[error.start]:02x} at position {error.start}"
+
+
 def _document(path: str) -> object:
     text = Path(path).read_text(encoding="utf-8-sig")
     try:
         return json.loads(text)
+    except RecursionError:
+        raise CatalogueError(f"{path}: not JSON: nested too deep") from None
     except ValueError:
         if not path.endswith((".yaml", ".yml")):
             raise CatalogueError(f"{path}: not JSON (a YAML list must be named *.yaml)") from None
@@ -131,7 +150,9 @@ def _document(path: str) -> object:
 
     try:
         return _with_text_dates(yaml.safe_load(text))
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise CatalogueError(f"{path}: not YAML: nested too deep") from None
+    except (yaml.YAMLError, ValueError) as error:
         raise CatalogueError(f"{path}: not YAML: {error}") from None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TextIO
 
+from pllm.cli_arguments import file_name, provider, seconds
 from pllm.core.config import CompiledConfig, ConfigError
 from pllm.core.config.schema import HealthProbes
 from pllm.core.errors import GatewayError
@@ -21,15 +22,16 @@ _BUDGET_S = 600.0
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `probe`; it sets `run`, a function of the parsed arguments that returns the exit code."""
     parser = subparsers.add_parser("probe", help="ask every provider of a configuration whether it answers, without paying")
-    parser.add_argument("file", metavar="FILE", help="YAML, JSON or compiled configuration")
+    parser.add_argument("file", metavar="FILE", type=file_name, help="YAML, JSON or compiled configuration")
     parser.add_argument(
         "--paid",
         metavar="PROVIDER",
+        type=provider,
         action="append",
         default=[],
         help="ask its chat models for one token, which costs that much",
     )
-    parser.add_argument("--timeout", metavar="S", type=float, default=10.0, help="longest wait for an answer (default: 10 s)")
+    parser.add_argument("--timeout", metavar="S", type=seconds, default=10.0, help="longest wait for an answer (default: 10 s)")
     parser.set_defaults(run=lambda a: probe(a.file, a.paid, a.timeout))
 
 

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pllm.cli_client import Client, CommandError
+from pllm.cli_arguments import file_name, whole_number
+from pllm.cli_client import Client, UsageError
 from pllm.cli_control import command, print_json
 
 
@@ -21,19 +22,19 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     back = command(
         commands, "rollback", "use an earlier version again; 0 is the one the functions were deployed with", _rollback
     )
-    back.add_argument("version", metavar="N", type=int)
+    back.add_argument("version", metavar="N", type=whole_number(0))
     _add_expect(back)
     differ = command(commands, "diff", "print what publishing a configuration would change", _diff)
     _add_file(differ)
-    differ.add_argument("--against", metavar="N", type=int, help="another version than the one in use")
+    differ.add_argument("--against", metavar="N", type=whole_number(0), help="another version than the one in use")
 
 
 def _add_file(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="YAML or JSON; - for standard input")
+    parser.add_argument("file", metavar="FILE", type=file_name, help="YAML or JSON; - for standard input")
 
 
 def _add_expect(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--expect", metavar="N", type=int, help="change nothing unless this version is in use")
+    parser.add_argument("--expect", metavar="N", type=whole_number(0), help="change nothing unless this version is in use")
 
 
 def _publish(client: Client, arguments: argparse.Namespace) -> None:
@@ -79,9 +80,9 @@ def _text(name: str) -> str:
     try:
         return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise CommandError(f"{name}: {error.strerror}") from None
+        raise UsageError(f"{name}: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise CommandError(f"{name}: not UTF-8 text: byte 0x{error.object[error.start]:02x}") from None
+        raise UsageError(f"{name}: not UTF-8 text: byte 0x{error.object[error.start]:02x}") from None
 
 
 def _print(arguments: argparse.Namespace, answer: Any, words: str) -> None:

@@ -25,6 +25,7 @@ LOCAL_KEY = "sk-pllm-local"
 
 _ROOT = Path(__file__).resolve().parents[4]
 _PACKAGED = _ROOT / "layers" / "config" / "config.yaml"
+_MODELS = ("auto", "real", "demo")
 _PASSED_ON = ("AWS_", "GOOGLE_", "OTEL_", "PLLM_", "SSL_", "REQUESTS_CA")
 
 
@@ -40,10 +41,17 @@ class Options:
     dynamodb_endpoint: str | None = None
 
 
+class StartError(Exception):
+    """What was asked for cannot be served, in a sentence for who asked."""
+
+
 def run(options: Options) -> int:
     """Serves until interrupted; returns the exit code."""
     try:
         asyncio.run(_serve(options))
+    except StartError as error:
+        print(f"pllm local: {error}", file=sys.stderr)
+        return 2
     except ConfigError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
@@ -82,6 +90,8 @@ async def _configuration(options: Options, stack: AsyncExitStack) -> tuple[str, 
     if options.config:
         return _read(options.config), options.config, f"configuration: {options.config}"
     wanted = options.model or os.environ.get("MODEL") or "auto"
+    if wanted not in _MODELS:
+        raise StartError(f"MODEL: expected one of {', '.join(_MODELS)}, got {wanted!r}")
     found = sorted(_provider_keys(os.environ))
     if found and wanted == "auto":
         return _read(str(_PACKAGED)), str(_PACKAGED), f"provider keys from the environment: {', '.join(found)}"
@@ -92,13 +102,27 @@ async def _configuration(options: Options, stack: AsyncExitStack) -> tuple[str, 
 async def _table(options: Options, stack: AsyncExitStack) -> str:
     """The endpoint of a DynamoDB that has our table: the one that was named, or the embedded one."""
     if options.dynamodb_endpoint is not None:
-        await asyncio.to_thread(dynamodb.create_table, options.dynamodb_endpoint)
+        await asyncio.to_thread(_create_table, options.dynamodb_endpoint)
         return options.dynamodb_endpoint
     return await stack.enter_async_context(child("pllm.local.dynamodb", start_s=60.0, name="The embedded DynamoDB"))
 
 
+def _create_table(endpoint: str) -> None:
+    from botocore.exceptions import BotoCoreError, ClientError  # for who names a DynamoDB
+
+    try:
+        dynamodb.create_table(endpoint)
+    except (BotoCoreError, ClientError) as error:
+        raise StartError(f"--dynamodb-endpoint {endpoint}: {error}") from None
+
+
 def _read(name: str) -> str:
-    return Path(name).read_text("utf-8-sig")
+    try:
+        return Path(name).read_text("utf-8-sig")
+    except OSError as error:
+        raise StartError(f"{name}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise StartError(f"{name}: not UTF-8 text: byte 0x{error.object[error.start]:02x} at position {error.start}") from None
 
 
 def _provider_keys(environment: Mapping[str, str]) -> Iterator[str]:

@@ -85,6 +85,8 @@ def parse(data: bytes | str, name: str) -> ModelCatalogue:
     (`pllm models refresh` checks them all)."""
     try:
         document = json.loads(data)
+    except RecursionError:
+        raise CatalogueError(f"{name}: not JSON: nested too deep") from None
     except ValueError as error:
         raise CatalogueError(f"{name}: not JSON: {error}") from None
     return from_document(document, name)

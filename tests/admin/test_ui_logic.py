@@ -59,6 +59,17 @@ def test_a_stream_is_read_the_same_however_it_is_cut(page: Ask, line_end: str) -
         assert 0 <= told["firstMs"] <= told["totalMs"]
 
 
+def test_the_cost_that_a_stream_says_before_its_end_is_a_fact_and_other_comments_are_none(page: Ask) -> None:
+    cost = ": keep-alive\n\n: x-pllm-cost-usd: 0.000123\n: x-pllm-estimated: true\n: x-pllm-colour: red\n\n"
+    for text in (TEXT + FINISH + USAGE + cost + DONE, cost + BROKEN["an error event"]):
+        for size in (1, 5, 10_000):
+            [told] = page(chats=[{"text": text, "size": size}])["chats"]
+            assert (told["facts"]["cost-usd"], told["facts"]["estimated"]) == ("0.000123", "true")
+            assert "colour" not in told["facts"]
+            assert told["text"] == "Grüße 🌍 an alle"
+    assert page(chats=[{"text": TEXT + FINISH + DONE, "size": 9}])["chats"][0]["facts"]["cost-usd"] is None
+
+
 BROKEN = {
     "nothing": "",
     "no finish reason": TEXT,

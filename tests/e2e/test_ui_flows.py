@@ -160,7 +160,7 @@ def test_an_answer_is_shown_as_it_comes_with_who_gave_it_and_what_it_cost(gatewa
     told = facts(answer)
     assert told["Answered by"].startswith("slow@compatible/slow")
     assert told["Tokens"] == "10 in, 3 out"
-    assert "$0.000019" in told["Cost"]
+    assert told["Cost"] == "$0.000019"
 
 
 def test_a_stream_that_breaks_is_shown_as_broken(administrator: Operator) -> None:

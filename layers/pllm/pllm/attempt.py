@@ -22,6 +22,7 @@ from pllm.state.health import Health, Observation
 from pllm.translation import Translation, target_of
 from pllm.wire.dialect import UpstreamDialect
 from pllm.wire.lane import Answer, GatheringLane, Lane, Part, Target, WireRequest
+from pllm.wire.sse import comment
 
 if TYPE_CHECKING:
     from pllm.core.request_trace import AttemptSpan
@@ -136,8 +137,7 @@ class Upstreams:
         headers["x-pllm-dropped"] = header_list(record.dropped)
         headers["x-pllm-emulated"] = header_list(record.emulated)
         headers["x-pllm-state"] = "degraded" if self.health.degraded else ""
-        if record.cost_micro_usd is not None:
-            headers["x-pllm-cost-usd"] = f"{record.cost_micro_usd / 1_000_000:.6f}"
+        headers |= _cost(record)
         return {name: value for name, value in headers.items() if value}
 
     async def _translated(self, deployment: Deployment, call: Call, translation: Translation, watched: Observation) -> _Try:
@@ -240,6 +240,8 @@ class Upstreams:
         limit_s = trying.sent_s + min(deployment.timeout_s, self.remaining_s(trying.call))
         live.end_at(limit_s, _too_slow(deployment, limit_s - trying.sent_s))
         content_type = events or response.headers.get("content-type") or "application/octet-stream"
+        if trying.call.cost_wanted and content_type.startswith("text/event-stream"):
+            live.last_words = partial(_told_cost, live, trying)
         close = partial(self._close, live, trying)
         return Reply(self.headers(trying.record), content_type, pieces=live.pieces(), close=close, final=live.final)
 
@@ -253,8 +255,7 @@ class Upstreams:
             replace(trying, hurried=trying.hurried or self.remaining_s(trying.call) <= 0).failed(live.failure, ended_s)
         else:
             trying.dropped(ended_s)  # its client left
-        if live.produced is not None and not (live.whole and live.usage is not None):
-            note_estimate(trying.record, trying.call, trying.deployment, live.usage, live.produced)
+        _complete(live, trying)
 
 
 def _timeouts(trying: _Try) -> Timeouts:
@@ -278,6 +279,26 @@ def _instead_of_a_stream(lane: Lane, body: bytes) -> GatewayError:
         if error.kind is not ErrorKind.UPSTREAM_PROTOCOL:
             return error
     return malformed_upstream("a stream was asked for and JSON came")
+
+
+def _complete(live: LiveStream, trying: _Try) -> None:
+    """The record of what was used, with an estimate of what its provider did not say."""
+    if live.produced is not None and not (live.whole and live.usage is not None):
+        note_estimate(trying.record, trying.call, trying.deployment, live.usage, live.produced)
+
+
+def _told_cost(live: LiveStream, trying: _Try) -> bytes:
+    """What a whole answer says in headers, as a comment: whoever reads events does not see it."""
+    _complete(live, trying)
+    return comment(*(f"{name}: {value}" for name, value in _cost(trying.record).items()))
+
+
+def _cost(record: RequestRecord) -> dict[str, str]:
+    """As headers; none where it is not known."""
+    if record.cost_micro_usd is None:
+        return {}
+    cost = {"x-pllm-cost-usd": f"{record.cost_micro_usd / 1_000_000:.6f}"}
+    return cost | {"x-pllm-estimated": "true"} if record.estimated else cost
 
 
 def _is_stream(request: WireRequest, response: UpstreamResponse) -> bool:

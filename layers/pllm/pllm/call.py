@@ -21,7 +21,7 @@ class Call:
     speaks the same dialect. `deadline_s`: monotonic; None when there is none. `native`: a call without a neutral form, which
     makes its own lanes; `body` then only tells its size, empty for a multipart form of `form_bytes`. `limits`: what the
     caller's key and team may use. `trace`: what the attempts are part of, None where nobody traces. `tags`: which deployments
-    it is for."""
+    it is for. `cost_wanted`: whether a stream of events is to say what it cost, in a comment before its end."""
 
     dialect: str
     model: str
@@ -35,6 +35,7 @@ class Call:
     limits: tuple[GateLimits, ...] = ()
     trace: "RequestTrace | None" = None
     tags: Tags = NO_TAGS
+    cost_wanted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

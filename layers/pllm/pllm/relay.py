@@ -33,7 +33,7 @@ Judge = Callable[[bytes], GatewayError]
 class LiveStream:
     """One upstream answer being relayed. `open`, then `pieces`, then `close`, each once. `judge`: None where any byte may begin
     a stream. `failure`: what broke it, if it was not its client that left; `first_event_s`: monotonic, None as long as there
-    was none."""
+    was none. `last_words`: asked when everything is known, for whole events or comments to be put before the last piece."""
 
     def __init__(
         self, response: UpstreamResponse, relay: Relay, record: RequestRecord, clock: Clock, judge: Judge | None = None
@@ -49,6 +49,7 @@ class LiveStream:
         self._late: GatewayError | None = None
         self.failure: GatewayError | None = None
         self.first_event_s: float | None = None
+        self.last_words: Callable[[], bytes] = bytes
 
     @property
     def whole(self) -> bool:
@@ -87,11 +88,10 @@ class LiveStream:
         for its error (audio): that raises the GatewayError, for the response to be seen to be cut."""
         try:
             first = await self._opening if self._opening is not None else await self._first()
-            if first:
+            if first := self._with_last_words(first):
                 yield first
             while not self._relay.finished:
-                out = self._translated(await self._next())
-                if out:
+                if out := self._with_last_words(self._translated(await self._next())):
                     yield out
                 if self._relay.error is not None:
                     raise self._relay.error
@@ -121,6 +121,12 @@ class LiveStream:
         self._note()
         await self._chunks.aclose()  # it has a timer of its own
         await self._response.close()
+
+    def _with_last_words(self, out: bytes) -> bytes:
+        if not self.whole:
+            return out
+        self._note()
+        return self.last_words() + out
 
     async def _first(self) -> bytes:
         data = await self._next()
@@ -179,7 +185,8 @@ class LiveStream:
         said = self._relay.fail(error)
         if said is None:
             raise error
-        return said
+        self._note()
+        return self.last_words() + said
 
     def _note(self) -> None:
         note_usage(self._record, self._relay.usage, self._relay.finish)

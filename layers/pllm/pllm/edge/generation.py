@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _FORWARDED = ("anthropic-beta", "anthropic-version", "openai-beta")
 
 
+_INCLUDE = "x-pllm-include"
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
     """`POST /v1/<something>` in one client dialect."""
@@ -47,6 +50,7 @@ class Generation:
             limits=exchange.principal.limits,
             trace=exchange.trace,
             tags=tags,
+            cost_wanted=wants_cost(exchange.request),
         )
         permit(exchange, call.model)
         record.stream = call.stream
@@ -78,6 +82,14 @@ async def _kept(pieces: AsyncGenerator[bytes], heard: "Conversation") -> AsyncGe
 def forwarded(request: HttpRequest) -> dict[str, str]:
     """The client's headers that travel along to an upstream of its own dialect."""
     return {name: ",".join(values) for name in _FORWARDED if (values := request.all(name))}
+
+
+def wants_cost(request: HttpRequest) -> bool:
+    """Whether a stream is to say what it cost: headers come too early for it. Raises a 400 for a wish that there is not."""
+    wanted = {name.strip() for value in request.all(_INCLUDE) for name in value.split(",")} - {""}
+    if unknown := sorted(wanted - {"cost"}):
+        raise invalid(f"{_INCLUDE!r} may name 'cost', and not {unknown[0]!r}.", _INCLUDE)
+    return bool(wanted)
 
 
 def permit(exchange: Exchange, model: str) -> None:

@@ -7,7 +7,7 @@ from pllm.core.errors import invalid
 from pllm.core.jsontext import JsonObject
 from pllm.core.tags import NO_TAGS
 from pllm.edge.exchange import Exchange
-from pllm.edge.generation import forwarded, permit, send_reply
+from pllm.edge.generation import forwarded, permit, send_reply, wants_cost
 from pllm.edge.http import HttpRequest
 from pllm.edge.tags import header_tags
 from pllm.pipeline import Call, Pipeline
@@ -56,6 +56,7 @@ class Media:
             limits=exchange.principal.limits,
             trace=exchange.trace,
             tags=header_tags(exchange) if self.pipeline.catalogue.tagged else NO_TAGS,
+            cost_wanted=wants_cost(exchange.request),
         )
         await send_reply(exchange, await self.pipeline.run(call))
 

@@ -97,6 +97,11 @@ def _parse(block: bytes) -> SseEvent | None:
     return SseEvent(b"\n".join(data) if data else None, name, raw)
 
 
+def comment(*lines: str) -> bytes:
+    """A block that is no event, nothing for no lines. Parsers of events skip it."""
+    return "".join(f": {line}\n" for line in lines).encode() + b"\n" if lines else b""
+
+
 def encode(data: bytes, event: str = "") -> bytes:
     """One event with single-line `data` (JSON is)."""
     if event:

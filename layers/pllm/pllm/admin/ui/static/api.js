@@ -74,8 +74,8 @@ export class Api {
   }
 
   /** The Response of a success: for streams, files and headers. Throws ApiError. */
-  async request(method, path, body = undefined, { signal = this.#signal, accept = "application/json" } = {}) {
-    const headers = { authorization: `Bearer ${this.#key}`, accept };
+  async request(method, path, body = undefined, { signal = this.#signal, accept = "application/json", headers: more = {} } = {}) {
+    const headers = { ...more, authorization: `Bearer ${this.#key}`, accept };
     if (body !== undefined) headers["content-type"] = "application/json";
     const options = { method, headers, signal, cache: "no-store", credentials: "omit", redirect: "error" };
     let response;

@@ -73,7 +73,7 @@ function conversation(context, models) {
     send.disabled = true;
     try {
       const told = await ask(context.api, settings.body(turns), { signal: mine.signal, onStart: shown.started, onText: heard });
-      shown.ended(told, models);
+      shown.ended(told);
       if (shown.text && told.state !== "broken" && turns === conversationThen) turns.push({ role: "assistant", content: shown.text });
       if (told.state === "broken") shown.offer(againButton(shown));
       context.announce(`The answer is ${told.state}`);

@@ -2,11 +2,11 @@
 
 import { badge, button, copied } from "../../components.js";
 import { h, replace } from "../../dom.js";
-import { milliseconds, number, usd } from "../../format.js";
+import { milliseconds, number, usdWhole } from "../../format.js";
 
 const ENDS = { length: "cut off at the most tokens", content_filter: "cut off by a content filter", tool_calls: "it wants to call a tool" };
 
-/** { node, text, told(text), add(piece, thinking), started(facts), ended(told, models), refused(error),
+/** { node, text, told(text), add(piece, thinking), started(facts), ended(told), refused(error),
  * offer(button) } */
 export function message(role, name) {
   const who = h("span", { class: "chat-who" }, name);
@@ -32,10 +32,10 @@ export function message(role, name) {
     started() {
       replace(state, badge("answering", "info", { plain: true }));
     },
-    ended(told, models) {
+    ended(told) {
       text.normalize();
       replace(state, ending(told));
-      replace(facts, told.why && h("p", { class: "problem" }, told.why), factList(told, models), made.text && copyButton(made));
+      replace(facts, told.why && h("p", { class: "problem" }, told.why), factList(told), made.text && copyButton(made));
     },
     offer(again) {
       facts.append(again);
@@ -58,7 +58,7 @@ function ending(told) {
   return told.finish === "stop" ? badge("finished", "good") : badge(ENDS[told.finish] ?? told.finish, "warn");
 }
 
-function factList(told, models) {
+function factList(told) {
   const { facts, usage } = told;
   const rows = [
     ["Answered by", facts.deployment],
@@ -68,7 +68,7 @@ function factList(told, models) {
     ["Whole answer", milliseconds(told.totalMs)],
     ["Overhead", facts["overhead-ms"] && milliseconds(Number(facts["overhead-ms"]))],
     ["Tokens", usage && `${number(usage.prompt_tokens)} in, ${number(usage.completion_tokens)} out`],
-    ["Cost", cost(told, models)],
+    ["Cost", cost(told.facts)],
     ["Cache", facts.cache],
     ["Dropped", facts.dropped],
     ["Emulated", facts.emulated],
@@ -78,10 +78,9 @@ function factList(told, models) {
   return h("dl", { class: "fact-list" }, rows.filter(([, value]) => value).map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value))));
 }
 
-/** A stream's headers come before its cost is known: then it is worked out from the list price, where that is the deployment's. */
-function cost({ facts, usage }, models) {
-  if (facts["cost-usd"]) return usd(Number(facts["cost-usd"]));
-  const model = models.find((one) => one.id === facts.model);
-  if (!usage || !model?.pricing || model.owned_by !== facts.provider) return null;
-  return `about ${usd((usage.prompt_tokens * model.pricing.input + usage.completion_tokens * model.pricing.output) / 1e6)}`;
+/** What is charged; at most so much where the provider did not say what it used. */
+function cost(facts) {
+  if (!facts["cost-usd"]) return null;
+  const charged = usdWhole(Number(facts["cost-usd"]));
+  return facts.estimated ? `${charged}, estimated` : charged;
 }

@@ -1,10 +1,10 @@
 // One question to the gateway, as any client asks it, and what came of it. A stream counts as finished only if it says so:
 // with a finish reason and [DONE]. Everything else is broken, and is shown to be.
 
-const FACTS = ["model", "provider", "deployment", "attempts", "overhead-ms", "cost-usd", "cache", "dropped", "emulated", "state"];
+const FACTS = ["model", "provider", "deployment", "attempts", "overhead-ms", "cost-usd", "estimated", "cache", "dropped", "emulated", "state"];
 
-/** The data of each server-sent event. An event that the end cuts off is none. */
-export async function* events(body) {
+/** { data, comments } of each block of server-sent events, `data` null where it has none. A block that the end cuts off is none. */
+export async function* blocks(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   try {
@@ -12,11 +12,13 @@ export async function* events(body) {
       const { done, value } = await reader.read();
       if (done) return;
       text += value;
-      const blocks = text.split(/\r\n\r\n|\n\n|\r\r/);
-      text = blocks.pop();
-      for (const block of blocks) {
-        const data = block.split(/\r\n|\n|\r/).filter((line) => line.startsWith("data:"));
-        if (data.length > 0) yield data.map((line) => line.slice(5).replace(/^ /, "")).join("\n");
+      const found = text.split(/\r\n\r\n|\n\n|\r\r/);
+      text = found.pop();
+      for (const block of found) {
+        const lines = block.split(/\r\n|\n|\r/);
+        const values = (start) => lines.filter((line) => line.startsWith(start)).map((line) => line.slice(start.length).replace(/^ /, ""));
+        const data = values("data:");
+        yield { data: data.length > 0 ? data.join("\n") : null, comments: values(":") };
       }
     }
   } finally {
@@ -26,8 +28,8 @@ export async function* events(body) {
 
 /**
  * Asks, and calls onText(text, thinking) for each piece. -> { state: "finished" | "stopped" | "broken", why, finish, usage,
- * facts, firstMs, totalMs }; `facts` are the x-pllm-* headers, `firstMs` is null where nothing was streamed. Throws ApiError
- * where the gateway refused.
+ * facts, firstMs, totalMs }; `facts` are the x-pllm-* headers, and of a stream those that its end says in comments. `firstMs`
+ * is null where nothing was streamed. Throws ApiError where the gateway refused.
  */
 export async function ask(api, body, { signal, onStart, onText }) {
   const began = performance.now();
@@ -38,7 +40,7 @@ export async function ask(api, body, { signal, onStart, onText }) {
   };
   try {
     const accept = body.stream ? "text/event-stream" : "application/json";
-    const response = await api.request("POST", "/v1/chat/completions", body, { signal, accept });
+    const response = await api.request("POST", "/v1/chat/completions", body, { signal, accept, headers: { "x-pllm-include": "cost" } });
     told.facts = factsOf(response.headers);
     onStart(told.facts);
     if (body.stream) await streamed(response.body, told, heard);
@@ -55,9 +57,10 @@ export async function ask(api, body, { signal, onStart, onText }) {
 /** Reads to the last byte, also behind the end marker or an error: who goes away before looks like a client that left. */
 async function streamed(body, told, heard) {
   let done = false;
-  for await (const data of events(body)) {
+  for await (const { data, comments } of blocks(body)) {
+    for (const comment of comments) note(comment, told.facts);
     done ||= data === "[DONE]";
-    if (done || told.why) continue;
+    if (data === null || done || told.why) continue;
     const chunk = JSON.parse(data);
     if (chunk.error) {
       told.why = chunk.error.message ?? "The provider's stream broke.";
@@ -86,6 +89,12 @@ function whole(answer, told, heard) {
   heard(message.content ?? message.refusal ?? "", false);
   if (told.finish) told.state = "finished";
   else told.why = "The answer has no finish reason.";
+}
+
+/** What headers come too early for: "x-pllm-cost-usd: 0.000123". */
+function note(comment, facts) {
+  const [, name, value] = /^x-pllm-([a-z-]+): (.*)$/.exec(comment) ?? [];
+  if (FACTS.includes(name)) facts[name] = value;
 }
 
 function factsOf(headers) {

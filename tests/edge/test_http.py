@@ -4,15 +4,20 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 import pytest
-from tests.support.gateway import KEY, Harness, deployment, gateway
+from tests.support.gateway import KEY, Harness, RealClock, deployment, gateway
 from tests.support.upstream import Hang, chunk, event, upstream
 
+from pllm.admission import Admissions
+from pllm.core.allowances import Allowances
 from pllm.edge import event_stream
 from pllm.edge.app import Gateway
 from pllm.relay import LiveStream
+from pllm.state.gate import Gates
+from pllm.state.memory import MemoryStore
 
 DELTA = event({"choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": None}]})
 USAGE = event({"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 2}})
@@ -191,3 +196,47 @@ async def test_a_client_that_reads_nothing_until_the_deadline_is_accounted_for(
         assert gw.log()["completion_tokens"] > 0
         if not whole:
             await asyncio.wait_for(up.hung_up.wait(), 5)
+
+
+@pytest.mark.parametrize("finished", [True, False], ids=["a finished answer", "an unfinished answer"])
+@pytest.mark.parametrize("gone", range(3))
+async def test_a_client_that_goes_at_any_moment_leaves_no_slot_taken(gone: int, finished: bool) -> None:
+    gates = Gates(MemoryStore(), RealClock(), Random(1))
+    async with upstream() as up:
+        place = deployment(up.base_url, max_parallel=1)
+        async with gateway([place], admissions=Admissions(gates, Allowances())) as gw:
+            if finished:
+                up.will_stream(DELTA, DELTA, LAST, USAGE, event("[DONE]"))
+            else:
+                asyncio.get_running_loop().call_later(0.02, (later := asyncio.Event()).set)
+                up.will_stream(DELTA, end=(Hang(later), chunk(DELTA), chunk(DELTA), Hang()))
+            await asyncio.wait_for(ask(gw, asyncio.Queue(), BODY, gone=gone), 5)
+            if not finished:
+                await asyncio.wait_for(up.hung_up.wait(), 5)
+            assert "error" not in gw.log()
+            assert finished or gw.log()["client_gone"] is True
+            assert gw.log()["completion_tokens"] > 0
+            assert gw.health.view(["m/1"])["m/1"].in_flight < 1
+            up.scripts.clear()
+            up.will_stream(DELTA, LAST, event("[DONE]"))
+            seen: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+            await ask(gw, seen, BODY)
+            assert (await seen.get())["status"] == 200
+
+
+async def test_a_slow_client_is_not_laid_at_the_providers_door() -> None:
+    """It takes its time for every event, longer than the provider may be silent."""
+    async with upstream() as up, gateway([deployment(up.base_url, stream_idle_timeout_s=0.02)]) as gw:
+        up.will_stream(DELTA, DELTA, DELTA, LAST, event("[DONE]"))
+        taken: list[bytes] = []
+
+        class Slow(asyncio.Queue[dict[str, Any]]):
+            def put_nowait(self, message: dict[str, Any]) -> None:
+                taken.append(message.get("body", b""))
+
+        reads = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.1, reads.set)
+        await asyncio.wait_for(ask(gw, Slow(), BODY, gone=1, reads=reads), 5)
+        assert b"".join(taken).endswith(b"data: [DONE]\n\n")
+        assert "error" not in gw.log()
+        assert gw.health.view(["m/1"])["m/1"].error_ratio == 0

@@ -1,53 +1,14 @@
 """The same endpoints as Lambda serves them: a binary body comes as base64, and cut audio ends in trailers."""
 
-import asyncio
-import importlib
 import json
-from typing import Any
 
 import pytest
-from mangum import Mangum
-from tests.runtime.support.events import make_rest_event
-from tests.runtime.support.recording import RecordedPost, recording_runtime_api
-from tests.support.gateway import KEY, Harness, deployment, gateway
+from tests.support.gateway import deployment, gateway
+from tests.support.on_lambda import event_for, invoked
 from tests.support.upstream import Cut, Hang, Step, chunk, upstream
 from tests.wire.openai_media.forms import parsed, written
 
-from lambda_stream.asgi import Exchange
-from lambda_stream.connection import ResponseConnection
-from lambda_stream.events import read_request
-from pllm.edge.app import Gateway
-
 AUDIO_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: audio/wav\r\ntransfer-encoding: chunked\r\n\r\n"
-
-
-async def invoked(gw: Harness, event: dict[str, Any]) -> RecordedPost:
-    """What the Runtime API is posted when the gateway is invoked with `event`."""
-    context = importlib.import_module("awslambdaric.lambda_context").LambdaContext("an-id", None, None, 4_000_000_000_000)
-    gateway_app = Gateway(gw.edge)
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        async def note(message: Any) -> None:
-            await send(message)
-            if message["type"] == "http.response.body":
-                gw.committed.set()
-
-        await gateway_app(scope, receive, note)
-
-    async with recording_runtime_api() as api:
-        exchange = Exchange(app, read_request(Mangum(app, lifespan="off"), event, context), asyncio.get_running_loop())
-        await exchange.first_byte
-        exchange.check()
-        connection = ResponseConnection(api.address, asyncio.get_running_loop())
-        await exchange.deliver(connection, "an-id", "an-invocation")
-        connection.close()
-        return api.posts[-1]
-
-
-def event_for(path: str, body: bytes, content_type: str) -> dict[str, Any]:
-    headers = (("Host", "gateway"), ("Authorization", f"Bearer {KEY}"), ("Content-Type", content_type))
-    event: dict[str, Any] = json.loads(make_rest_event(f"/v1/{path}", "POST", headers, body))
-    return event
 
 
 async def test_a_binary_form_arrives_byte_for_byte_from_a_base64_event() -> None:

@@ -90,6 +90,15 @@ async def test_a_request_whose_answer_was_given_up_leaves_nothing_for_the_next()
         assert up.connections == 2
 
 
+async def test_an_answer_that_is_too_large_leaves_nothing_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pllm.providers.transport.MAX_ANSWER_BYTES", 1_000_000)
+    async with world((whole(b"l" * 3_000_000),), (whole(b"two"),)) as (up, transport):
+        with pytest.raises(GatewayError, match="larger than 1000000 bytes"):
+            await ask(transport, up.base_url)
+        assert await ask(transport, up.base_url) == b"two"
+        assert up.connections == 2
+
+
 @pytest.mark.parametrize("end", [Cut(), Reset()], ids=["closed", "reset"])
 async def test_a_request_that_a_dying_connection_took_along_is_sent_again(end: Step) -> None:
     async with world((whole(b"one"),), (end,), (whole(b"two"),)) as (up, transport):

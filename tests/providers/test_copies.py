@@ -1,6 +1,7 @@
 """One request sent several times, over real connections."""
 
 import asyncio
+from collections.abc import AsyncGenerator, Mapping
 
 import pytest
 from tests.support.gateway import RealClock
@@ -53,6 +54,35 @@ async def test_streams_come_in_frames_each_with_its_end() -> None:
             assert (b"".join(mine), mine[-1]) == (b"xy", b"")
         await response.close()
         await transport.close()
+
+
+class Buggy:
+    """An answer that cannot even be read."""
+
+    status = 200
+    headers: Mapping[str, str] = {}
+
+    async def chunks(self) -> AsyncGenerator[bytes]:
+        yield b""
+        raise LookupError("a bug")
+
+    async def read(self) -> bytes:
+        return b""
+
+    async def close(self) -> None:
+        """There is no connection."""
+
+
+class BuggyTransport:
+    async def send(self, request: HttpRequest, timeouts: Timeouts) -> Buggy:
+        return Buggy()
+
+
+async def test_a_bug_in_reading_one_of_them_leaves_nobody_waiting() -> None:
+    response = await send_copies(BuggyTransport(), HttpRequest("http://x", {}, b"{}"), TIMEOUTS, 2)
+    with pytest.raises(GatewayError) as caught:
+        await asyncio.wait_for(anext(response.chunks()), 5)
+    assert caught.value.kind is ErrorKind.INTERNAL
 
 
 async def test_one_error_is_the_answer_and_the_other_calls_are_let_go() -> None:

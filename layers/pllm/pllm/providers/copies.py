@@ -1,11 +1,14 @@
 """One request sent several times at once, its answers in one response (see wire.frames)."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
-from pllm.core.errors import GatewayError, broken_stream
+from pllm.core.errors import ErrorKind, GatewayError, broken_stream
 from pllm.providers.base import HttpRequest, Timeouts, Transport, UpstreamResponse
 from pllm.wire.frames import frame
+
+_log = logging.getLogger(__name__)
 
 
 async def send_copies(transport: Transport, request: HttpRequest, timeouts: Timeouts, copies: int) -> UpstreamResponse:
@@ -81,6 +84,9 @@ class _Copies:
             self._arrived.put_nowait(None)
         except GatewayError as error:
             self._arrived.put_nowait(error)
+        except Exception:  # noqa: BLE001 - a bug of ours, of which whoever waits for a chunk must hear as well
+            _log.exception("an answer of several could not be read")
+            self._arrived.put_nowait(GatewayError(ErrorKind.INTERNAL, "The gateway failed while reading an answer."))
 
     def _stop(self) -> None:
         for pump in self._pumps:

@@ -7,6 +7,7 @@ costs about a fifth of the CPU (docs/decisions/0003-http-client.md).
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from io import BytesIO
 
 from yarl import URL
@@ -158,13 +159,14 @@ class _AiohttpResponse:
     async def read(self) -> bytes:
         pieces: list[bytes] = []
         size = 0
-        async for chunk in self.chunks():
-            pieces.append(chunk)
-            size += len(chunk)
-            if size > MAX_ANSWER_BYTES:
-                raise GatewayError(
-                    ErrorKind.UPSTREAM_PROTOCOL, f"The provider's answer is larger than {MAX_ANSWER_BYTES} bytes."
-                )
+        async with aclosing(self.chunks()) as chunks:
+            async for chunk in chunks:
+                pieces.append(chunk)
+                size += len(chunk)
+                if size > MAX_ANSWER_BYTES:
+                    raise GatewayError(
+                        ErrorKind.UPSTREAM_PROTOCOL, f"The provider's answer is larger than {MAX_ANSWER_BYTES} bytes."
+                    )
         return b"".join(pieces)
 
     async def close(self) -> None:

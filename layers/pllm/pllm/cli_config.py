@@ -7,8 +7,9 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from pllm import cli_versions
 from pllm.cli_arguments import file_name
@@ -25,6 +26,9 @@ from pllm.core.config.loader import LoadedConfig, load
 from pllm.core.config.plain import to_plain
 from pllm.core.config.resolve import used_variables
 from pllm.core.config.section import Section, set_fields
+
+if TYPE_CHECKING:
+    from pllm.providers.deployments import ProfileOf
 
 OK, REFUSED, UNREADABLE = 0, 1, 2
 """Exit codes: all well; the configuration is refused; a file cannot be read or written."""
@@ -81,13 +85,21 @@ def _check_start(config: Config, path: str, environment: Mapping[str, str], out:
     from pllm.providers.registry import Registry
 
     try:
-        warnings = outlook(config, environment, Registry(), path)
+        warnings = outlook(config, environment, Registry(), path, _packaged_profiles())
     except ConfigError as error:
         out.write("With this environment the gateway would not start:\n")
         out.writelines(f"  {problem}\n" for problem in error.problems)
         return OK
     err.writelines(f"{warning}\n" for warning in warnings)
     return OK
+
+
+def _packaged_profiles() -> "ProfileOf":
+    """What the packaged catalogue knows of models."""
+    from pllm.core import catalogue  # for this command alone
+
+    packaged = catalogue.parse(Path(catalogue.__file__).with_name(catalogue.PACKAGED).read_bytes(), catalogue.PACKAGED)
+    return partial(packaged.profile_of, today=packaged.version)
 
 
 def compile_file(path: str, output: str, out: TextIO | None = None, err: TextIO | None = None) -> int:

@@ -24,8 +24,8 @@ from pllm.edge.http import HttpRequest, Message
 from pllm.identity import Known, authenticator
 from pllm.live import App, LiveGateway, Parts
 from pllm.providers.aws_credentials import AwsCredentialSource
-from pllm.providers.deployments import build
-from pllm.providers.outlook import left_out, outlook
+from pllm.providers.deployments import ProfileOf, build
+from pllm.providers.outlook import left_out, mixes, outlook
 from pllm.providers.registry import Registry
 from pllm.providers.transport import AiohttpTransport
 from pllm.startup import Outside, Settings, begin
@@ -87,7 +87,7 @@ def control_plane(environment: Mapping[str, str], models: ModelCatalogue, clock:
         kept(store, clock, emit) if store is not None else None,
         Known(reader, transport.simple, clock, emit),
         configs(store, clock, start.deployed) if store is not None else None,
-        partial(_outlook, outside, registry),
+        partial(_outlook, outside, registry, partial(models.profile_of, today=_today(clock))),
         breakers(store, clock, partial(emit_move, emit, settings.function, clock)) if store is not None else None,
         Tracing(SystemRandom().getrandbits, clock, partial(environment.get, "_X_AMZN_TRACE_ID"), propagate=False),
     )
@@ -101,8 +101,7 @@ def application(lasting: LastingAdmin, compiled: CompiledConfig, variables: Mapp
     """The control plane of one configuration. Raises ConfigError."""
     resolved = resolve(compiled.config, variables.get, compiled.source)
     config = resolved.config
-    today = time.strftime("%Y-%m-%d", time.gmtime(lasting.clock.wall_s()))
-    built = build(config, lasting.registry, variables, partial(lasting.models.profile_of, today=today))
+    built = build(config, lasting.registry, variables, partial(lasting.models.profile_of, today=_today(lasting.clock)))
     master_key = config.auth.master_key or variables.get("PLLM_MASTER_KEY")
     token = config.auth.scrape_token
     services = AdminServices(
@@ -113,7 +112,7 @@ def application(lasting: LastingAdmin, compiled: CompiledConfig, variables: Mapp
             compiled.etag,
             compiled.source,
             version,
-            (*compiled.warnings, *resolved.warnings, *left_out(config, built, compiled.source)),
+            (*compiled.warnings, *resolved.warnings, *left_out(config, built, compiled.source), *mixes(built, compiled.source)),
         ),
         clock=lasting.clock,
         new_id=lambda: uuid4().hex,
@@ -151,9 +150,15 @@ def configs(store: TransactionalStore, clock: Clock, deployed: CompiledConfig) -
     return ConfigDesk(ConfigHistory(store, clock, Changes(store, clock, token_bytes)), deployed)
 
 
-async def _outlook(outside: Outside, registry: Registry, config: Config, file: str) -> tuple[ConfigProblem, ...]:
+async def _outlook(
+    outside: Outside, registry: Registry, profile_of: ProfileOf, config: Config, file: str
+) -> tuple[ConfigProblem, ...]:
     variables = await outside.variables()
-    return await asyncio.to_thread(outlook, config, variables, registry, file)
+    return await asyncio.to_thread(outlook, config, variables, registry, file, profile_of)
+
+
+def _today(clock: Clock) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(clock.wall_s()))
 
 
 def breakers(store: TransactionalStore, clock: Clock, notify: Notify) -> BreakerDesk:

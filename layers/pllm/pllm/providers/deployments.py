@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 
 from pllm.core.config import apply_model_info, split_model
 from pllm.core.config.model_entry import ModelEntry, ModelInfo, Params
+from pllm.core.config.problem import Path
 from pllm.core.config.schema import Config
+from pllm.core.config.vector_mix import mixed, vectors_of
 from pllm.core.deployment import Deployment
 from pllm.core.profile import ModelProfile
 from pllm.core.routing import Catalogue
@@ -24,11 +26,13 @@ ProfileOf = Callable[[str, str], ModelProfile]
 @dataclass(frozen=True, slots=True)
 class Built:
     """The catalogue of a configuration. `notes` say, in plain words, what was left out and why. `left_out`: why an entry of
-    `model_list`, by its position, has no deployment though it is switched on."""
+    `model_list`, by its position, has no deployment though it is switched on. `mixed`: (where, what) of names that may be
+    answered by different embedding models."""
 
     catalogue: Catalogue
     notes: tuple[str, ...] = ()
     left_out: Mapping[int, str] = field(default_factory=dict)
+    mixed: tuple[tuple[Path, str], ...] = ()
 
 
 @dataclass(slots=True)
@@ -41,12 +45,14 @@ class _Builder:
     left_out: dict[int, str] = field(default_factory=dict)
     taken: dict[str, int] = field(default_factory=dict)
     unknown_bases: list[str] = field(default_factory=list)
+    vectors: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def add(self, number: int, entry: ModelEntry) -> None:
         if not entry.enabled:
             self.disabled.setdefault(entry.model_name, "it is switched off, or a variable that it needs is not set.")
             return
         row, model = provider_of(entry.served, self.registry)
+        self._note_vectors(entry, row, model)
         try:
             credentials = self._credentials(entry, row)
         except CredentialError as error:
@@ -64,6 +70,14 @@ class _Builder:
         if row.base_url is None and row.kind in ("azure", "keyed") and entry.served.api_base is None:
             raise CredentialError(f"{row.title} needs an 'api_base'.")
         return credentials
+
+    def _note_vectors(self, entry: ModelEntry, row: ProviderRow, model: str) -> None:
+        info = entry.model_info
+        provider, name = self._behind(row, model, info)
+        said = info.mode if info is not None else None
+        if (said or self.profile_of(provider, name).mode) == "embedding":
+            made = vectors_of(name, entry.served.dimensions)
+            self.vectors[entry.model_name] = self.vectors.get(entry.model_name, frozenset()) | {made}
 
     def _deployment(self, entry: ModelEntry, row: ProviderRow, model: str, credential: Credential) -> Deployment:
         params = entry.served
@@ -96,14 +110,18 @@ class _Builder:
 
     def _catalogued(self, row: ProviderRow, model: str, info: ModelInfo | None) -> ModelProfile:
         """What the catalogue knows of the model, or of the `base_model` that the entry names in its place."""
-        if info is None or info.base_model is None:
-            return self.profile_of(row.name, model)
-        prefix, rest = split_model(info.base_model)
-        by_prefix = self.registry.get(prefix) if prefix else None
-        profile = self.profile_of(by_prefix.name, rest) if by_prefix else self.profile_of(row.name, info.base_model)
-        if not profile.known:
+        profile = self.profile_of(*self._behind(row, model, info))
+        if info is not None and info.base_model is not None and not profile.known:
             self.unknown_bases.append(info.base_model)
         return profile
+
+    def _behind(self, row: ProviderRow, model: str, info: ModelInfo | None) -> tuple[str, str]:
+        """(provider, model) by which the catalogue is asked."""
+        if info is None or info.base_model is None:
+            return row.name, model
+        prefix, rest = split_model(info.base_model)
+        by_prefix = self.registry.get(prefix) if prefix else None
+        return (by_prefix.name, rest) if by_prefix else (row.name, info.base_model)
 
     def _id(self, entry: ModelEntry, row: ProviderRow, model: str, label: str) -> str:
         """Made of what the entry says, not of where it stands: moving an entry must not swap two deployments' state."""
@@ -128,7 +146,9 @@ def build(config: Config, registry: Registry, variables: Mapping[str, str], prof
     )
     notes = [f"model {name!r} is not served: {why}" for name, why in disabled.items()]
     notes += [f"base_model {name!r} is not in the catalogue of models" for name in dict.fromkeys(builder.unknown_bases)]
-    return Built(catalogue, tuple(notes), builder.left_out)
+    mixes = tuple(mixed(config, builder.vectors))
+    notes += [what for _, what in mixes]
+    return Built(catalogue, tuple(notes), builder.left_out, mixes)
 
 
 def provider_of(params: Params, registry: Registry) -> tuple[ProviderRow, str]:

@@ -7,11 +7,13 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from tests.support.dynamodb import dynamodb_local
 
-settings.register_profile("deterministic", derandomize=True, deadline=None)
-settings.register_profile("explore", deadline=None, max_examples=1000)
+# Times are the machine's, and a busy one's are nobody's fault.
+_UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("deterministic", _UNTIMED, derandomize=True)
+settings.register_profile("explore", _UNTIMED, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "deterministic"))
 
 

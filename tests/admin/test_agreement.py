@@ -54,12 +54,24 @@ async def test_the_metric_lines_say_what_clients_saw(traffic: Traffic) -> None:
         for name in traffic.seen.numbers:
             told_by_lines[name] += line.get(name, 0)
         told_by_lines["micro_usd"] += round(line.get("CostUSD", 0) * 1_000_000)
+        told_by_lines["estimated_micro_usd"] += round(line.get("EstimatedCostUSD", 0) * 1_000_000)
+        assert line.get("estimated", False) == ("EstimatedRequests" in line)
     assert traffic.seen.numbers["Requests"] == REQUESTS
     assert told_by_lines == traffic.seen.numbers
 
 
 async def test_every_kind_of_trouble_was_part_of_the_traffic(traffic: Traffic) -> None:
-    kinds = ("Errors", "Fallbacks", "Retries", "StreamBroken", "RateLimited", "BudgetExceeded", "AuthFailed", "PromptTokens")
+    kinds = (
+        "Errors",
+        "Fallbacks",
+        "Retries",
+        "StreamBroken",
+        "RateLimited",
+        "BudgetExceeded",
+        "AuthFailed",
+        "PromptTokens",
+        "EstimatedRequests",
+    )
     assert all(traffic.seen.numbers[name] > 0 for name in kinds)
     assert sum("BreakerOpened" in line for line in traffic.metrics()) > 0
 

@@ -41,6 +41,7 @@ def note(seen: Seen, kind: str, caller: str, model: str, answer: httpx2.Response
     numbers["Errors"] += status != 200 or kind == "cut"
     numbers["Faults"] += status >= 500 or kind == "cut"
     numbers["StreamBroken"] += kind == "cut"
+    numbers["EstimatedRequests"] += kind == "cut"
     numbers["AuthFailed"] += status == 401
     seen.statuses["unknown" if kind == "stranger" else "chat", status] += 1
     if kind in ("unknown", "stranger"):
@@ -59,6 +60,7 @@ def note(seen: Seen, kind: str, caller: str, model: str, answer: httpx2.Response
     numbers["CompletionTokens"] += counted["completion_tokens"]
     numbers["CachedTokens"] += counted["cached_tokens"]
     numbers["micro_usd"] += counted["cost_micro_usd"]
+    numbers["estimated_micro_usd"] += counted["cost_micro_usd"] if kind == "cut" else 0
 
 
 def _spent_on(answer: httpx2.Response, kind: str) -> dict[str, int]:

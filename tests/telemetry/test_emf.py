@@ -15,7 +15,7 @@ def full() -> RequestRecord:
         "r-1", "chat", 10.0, model="m", principal="key/1", stream=True, deployment="m@p/x", provider="p", upstream_model="x",
         attempts=2, failed=["m@q/x: upstream_error"], status=200, broken=True, finish="stop", upstream_s=1.5,
         first_event_s=10.5, ended_s=12.0, prompt_tokens=100, completion_tokens=30, cached_tokens=10, cost_micro_usd=1_250,
-        cold_start=True, degraded=True, auth_s=0.001, admit_s=0.002, route_s=0.003, translate_s=0.004,
+        cold_start=True, degraded=True, estimated=True, auth_s=0.001, admit_s=0.002, route_s=0.003, translate_s=0.004,
     )  # fmt: skip
 
 
@@ -31,6 +31,15 @@ def test_a_full_request_has_every_metric_that_is_not_a_refusal() -> None:
     }
     assert [line[f"{part}Ms"] for part in ("Auth", "Admit", "Route", "Translate")] == [1.0, 2.0, 3.0, 4.0]
     assert (line["CostUSD"], line["Fallbacks"], line["Retries"], line["StreamBroken"]) == (0.00125, 1, 1, 1)
+    assert (line["estimated"], line["EstimatedRequests"], line["EstimatedCostUSD"]) == (True, 1, 0.00125)
+
+
+def test_what_a_provider_told_is_no_estimate_and_an_estimate_without_a_price_costs_nothing_known() -> None:
+    told = RequestRecord("r", "chat", 0.0, model="m", status=200, cost_micro_usd=7)
+    assert not {"estimated", "EstimatedRequests", "EstimatedCostUSD"} & set(emf_line(told, "f", 7))
+    unpriced = emf_line(RequestRecord("r", "chat", 0.0, model="m", status=200, estimated=True), "f", 7)
+    assert unpriced["EstimatedRequests"] == 1
+    assert "EstimatedCostUSD" not in unpriced
 
 
 def test_every_definition_has_its_value_and_every_dimension_its_name() -> None:

@@ -27,7 +27,7 @@ def test_the_page_says_by_what_they_are_told() -> None:
     record = RequestRecord(
         "r", "chat", 0.0, model="m", provider="p", stream=True, attempts=2, failed=["d: x"], status=200, first_event_s=1.0,
         ended_s=2.0, prompt_tokens=1, completion_tokens=1, cached_tokens=1, cost_micro_usd=1, cold_start=True, degraded=True,
-        auth_s=1.0, admit_s=1.0, route_s=1.0, translate_s=1.0,
+        estimated=True, auth_s=1.0, admit_s=1.0, route_s=1.0, translate_s=1.0,
     )  # fmt: skip
     told = {
         metric["Name"]: "model" if ["model"] in directive["Dimensions"] else "function"

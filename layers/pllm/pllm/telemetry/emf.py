@@ -32,6 +32,8 @@ _BY_MODEL = {
     "Fallbacks": "Count",
     "Retries": "Count",
     "StreamBroken": "Count",
+    "EstimatedRequests": "Count",
+    "EstimatedCostUSD": "None",
 }
 _BY_FUNCTION = {
     "OverheadMs": "Milliseconds",
@@ -90,6 +92,8 @@ def _by_model(record: RequestRecord) -> dict[str, float]:
         values["OutputTokensPerSecond"] = round(speed, 3)
     if record.cost_micro_usd is not None:
         values["CostUSD"] = record.cost_micro_usd / 1_000_000
+        if record.estimated:
+            values["EstimatedCostUSD"] = values["CostUSD"]
     counts = {
         "PromptTokens": record.prompt_tokens,
         "CompletionTokens": record.completion_tokens,
@@ -100,6 +104,7 @@ def _by_model(record: RequestRecord) -> dict[str, float]:
         "Fallbacks": record.fallbacks,
         "Retries": record.retries,
         "StreamBroken": record.broken,
+        "EstimatedRequests": record.estimated,
     }
     return values | {name: int(count) for name, count in counts.items() if count}
 
@@ -143,5 +148,6 @@ def _properties(record: RequestRecord) -> dict[str, Any]:
         "gen_ai.usage.output_tokens": record.completion_tokens,
         "gen_ai.response.finish_reasons": [record.finish] if record.finish else None,
         "error.type": record.error,
+        "estimated": record.estimated,
     }
     return found | {name: value for name, value in optional.items() if value}

@@ -87,7 +87,7 @@ async def test_a_bug_behind_the_last_byte_leaves_the_answer_whole(monkeypatch: p
 async def test_a_stream_that_comes_to_the_functions_deadline_says_so_in_time() -> None:
     async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
         up.will_stream(DELTA, end=(Hang(),))
-        post = await invoked(gw, chat(), deadline_ms=int(time.time() * 1000) + 1_650)
+        post = await invoked(gw, chat(), deadline_ms=int(time.time() * 1000) + 2_000)
         assert body(post).startswith(DELTA + b'data: {"error":{')
         assert (gw.log()["error"], gw.log()["estimated"], marks(gw)) == ("upstream_timeout", True, 0)
         await asyncio.wait_for(up.hung_up.wait(), 5)

@@ -1,12 +1,17 @@
 """From an environment to a gateway."""
 
+import ast
 import json
+import subprocess
+import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from tests.support.upstream_thread import UpstreamThread
 
 from pllm import bootstrap
 from pllm.bootstrap import gateway
@@ -110,24 +115,70 @@ def test_settings_have_defaults_and_blank_means_unset() -> None:
     assert (named.function, named.region, named.table) == ("stack-Gateway", "eu-west-1", "t")
 
 
-def test_a_cold_start_loads_neither_yaml_nor_pydantic_nor_boto3(tmp_path: Path) -> None:
-    import subprocess
-    import sys
+NOT_FOR_THE_START = (
+    *("yaml", "pydantic", "boto3", "starlette", "fastapi", "openai"),
+    *("pllm.core.request_trace", "pllm.telemetry.otlp", "pllm.telemetry.spans"),
+    *("pllm.core.probing", "pllm.probing", "pllm.edge.usage", "pllm.core.usage_report"),
+    *("pllm.asked", "pllm.wire.neutral", "pllm.wire.translator", "pllm.wire.translated", "pllm.providers.media"),
+    *("pllm.wire.anthropic_messages", "pllm.wire.openai_responses", "pllm.wire.bedrock_converse", "pllm.wire.gemini"),
+    *("pllm.holding", "pllm.state.gate", "pllm.state.gate_exact", "pllm.core.limit_answers"),
+)
+"""Modules that a gateway does not load for a configuration of Chat models, limits none."""
 
-    loaded = load(ONE, "config.yaml")
-    compiled = tmp_path / "config.json"
+
+def loaded_by(code: str, config: str, folder: Path) -> list[str]:
+    """Which of them a fresh process has loaded after `code`, in which CONFIG is the compiled configuration's path."""
+    loaded = load(config, "config.yaml")
+    compiled = folder / "config.json"
     compiled.write_bytes(compile_config(loaded.config, loaded.warnings, "config.yaml"))
-    code = (
-        "import sys; from pllm.bootstrap import gateway; "
-        f"gateway({{'PLLM_CONFIG': {str(compiled)!r}, 'OPENAI_API_KEY': 'k', 'PLLM_TABLE': 't'}}, lambda line: None); "
-        "without = 'yaml pydantic boto3 starlette fastapi openai'.split(); "
-        "without += 'pllm.core.request_trace pllm.telemetry.otlp pllm.telemetry.spans'.split(); "
-        "without += 'pllm.core.probing pllm.state.gate_exact pllm.probing'.split(); "
-        "without += 'pllm.wire.neutral pllm.wire.translator pllm.asked pllm.providers.media'.split(); "
-        "print([m for m in without if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.strip() == "[]"
+    whole = f"CONFIG = {str(compiled)!r}\n{code}\nimport sys\nprint([one for one in {NOT_FOR_THE_START} if one in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", whole], capture_output=True, text=True, timeout=60, check=True)
+    found: list[str] = ast.literal_eval(done.stdout.splitlines()[-1])
+    return found
+
+
+WITH_A_TABLE = """
+from pllm.bootstrap import gateway
+gateway({'PLLM_CONFIG': CONFIG, 'OPENAI_API_KEY': 'k', 'PLLM_TABLE': 't'}, lambda line: None)
+"""
+
+ONE_REQUEST = """
+import asyncio, json
+from pllm.bootstrap import gateway
+
+async def main():
+    app = gateway({'PLLM_CONFIG': CONFIG, 'PLLM_MASTER_KEY': 'k'}, lambda line: None)
+    body = json.dumps({'model': 'm', 'stream': True, 'messages': [{'role': 'user', 'content': 'hi'}]}).encode()
+    sent = []
+    async def receive():
+        return {'type': 'http.request', 'body': body, 'more_body': False}
+    async def send(message):
+        sent.append(message)
+    headers = [(b'authorization', b'Bearer k'), (b'content-type', b'application/json')]
+    scope = {'type': 'http', 'method': 'POST', 'path': '/v1/chat/completions', 'headers': headers}
+    await app(scope, receive, send)
+    assert sent[0]['status'] == 200 and b''.join(one['body'] for one in sent[1:]).endswith(b'[DONE]\\n\\n'), sent
+
+asyncio.run(main())
+"""
+
+
+def test_a_cold_start_loads_what_requests_of_its_configuration_need(tmp_path: Path) -> None:
+    assert loaded_by(WITH_A_TABLE, ONE, tmp_path) == []
+
+
+def test_a_configuration_that_limits_something_has_its_gates_loaded_at_the_start(tmp_path: Path) -> None:
+    limited = f"{ONE}\nlimits: {{models: {{m: {{rpm: 1}}}}}}\n"
+    assert loaded_by(WITH_A_TABLE, limited, tmp_path) == ["pllm.state.gate", "pllm.core.limit_answers"]
+
+
+def test_a_first_request_that_needs_no_translation_loads_no_more_than_the_start(tmp_path: Path) -> None:
+    event = {"choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]}
+    over = threading.Event()
+    over.set()
+    with UpstreamThread() as provider:
+        provider.stream_then_wait(f"data: {json.dumps(event)}\n\ndata: [DONE]\n\n".encode(), over)
+        assert loaded_by(ONE_REQUEST, provider.config("m").read_text(), tmp_path) == []
 
 
 TRACED = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "_X_AMZN_TRACE_ID": "Root=1-5759e988-bd862e3fe1be46a994272793"}

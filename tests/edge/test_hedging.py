@@ -127,7 +127,7 @@ async def gated(rpm: int) -> AsyncIterator[Gated]:
     gates = Gates(table, ManualClock(), Random(1))
     async with upstream() as first, upstream() as second:
         one, other = two(first, second)
-        options: dict[str, Any] = {"hedge_after_s": 0.02, "admissions": Admissions(gates)}
+        options: dict[str, Any] = {"hedge_after_s": 0.02, "admissions": Admissions(lambda: gates)}
         async with gateway([one, replace(other, rpm=rpm)], **options) as gw:
             yield Gated(first, second, table, gates, gw)
 

@@ -204,7 +204,7 @@ async def test_a_client_that_goes_at_any_moment_leaves_no_slot_taken(gone: int, 
     gates = Gates(MemoryStore(), RealClock(), Random(1))
     async with upstream() as up:
         place = deployment(up.base_url, max_parallel=1)
-        async with gateway([place], admissions=Admissions(gates, Allowances())) as gw:
+        async with gateway([place], admissions=Admissions(lambda: gates, Allowances())) as gw:
             if finished:
                 up.will_stream(DELTA, DELTA, LAST, USAGE, event("[DONE]"))
             else:

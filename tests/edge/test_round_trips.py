@@ -79,7 +79,8 @@ class Setting:
     @asynccontextmanager
     async def environment(self, up: Upstream, key: str) -> AsyncIterator[httpx2.AsyncClient]:
         """A client of a gateway that has seen nothing yet."""
-        admissions = Admissions(Gates(self.table, self.clock, Random(1)), self.allowances)
+        gates = Gates(self.table, self.clock, Random(1))
+        admissions = Admissions(lambda: gates, self.allowances)
         known = Identities(self.clock, KeyReader(self.table, self.clock, Random(2)), allowances=self.allowances)
         async with gateway([deployment(up.base_url)], admissions=admissions) as gw:
             app = Gateway(replace(gw.edge, authenticator=Authenticator(None, known), clock=RealClock()))

@@ -143,7 +143,7 @@ async def world(budget: bool) -> AsyncIterator[World]:
             await ledger.settle()
 
         place = deployment(up.base_url, profile=PRICED, max_parallel=5)
-        async with gateway([place], admissions=Admissions(gates, allowances)) as gw:
+        async with gateway([place], admissions=Admissions(lambda: gates, allowances)) as gw:
             client = gw.against(Gateway(replace(gw.edge, settle=settle, count=ledger.add)))
             yield World(table, clock, gates, allowances, up, client)
 

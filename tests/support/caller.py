@@ -49,7 +49,7 @@ class Caller:
     @asynccontextmanager
     async def client(self, *deployments: Deployment) -> AsyncIterator[httpx2.AsyncClient]:
         """Of a gateway whose POSTs mind an `Idempotency-Key`."""
-        admissions, numbers = Admissions(self.gates), Random(2)
+        admissions, numbers = Admissions(lambda: self.gates), Random(2)
         async with gateway(deployments, admissions=admissions) as gw:
             keeper = Idempotency(self.store, self.clock, lambda: f"owner{numbers.random()}")
             routes = idempotent(gw.edge.routes, keeper, gw.lines.append, admissions.refuses)

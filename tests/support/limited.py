@@ -21,7 +21,7 @@ class Limited:
         limits = Limits(models={"m": limit} if limit else {})
         budgets = Budgets(models={"m": budget} if budget else {})
         self.allowances = Allowances(limits, budgets)
-        self.admissions = Admissions(self.gates, self.allowances)
+        self.admissions = Admissions(lambda: self.gates, self.allowances)
 
     async def left(self) -> Any:
         return await self.gates.look(self.allowances.of_model("m"))

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -14,25 +14,24 @@ from uuid import uuid4
 from pllm.admission import Admissions
 from pllm.attempt import Upstreams
 from pllm.core import catalogue
-from pllm.core.allowances import Allowances
 from pllm.core.breaker_policy import BreakerPolicy
 from pllm.core.catalogue import ModelCatalogue
 from pllm.core.clock import Clock
 from pllm.core.config import CompiledConfig, resolve
-from pllm.core.config.model_entry import ModelEntry
-from pllm.core.config.policies import Budgets, Limits, Telemetry
-from pllm.core.config.schema import Config, Router
+from pllm.core.config.policies import Telemetry
+from pllm.core.config.schema import Router
 from pllm.core.plan import RoutingPolicy
 from pllm.core.record import RequestRecord
 from pllm.core.rota import Rota
 from pllm.core.routing import Catalogue
 from pllm.edge.app import Edge, First, Gateway, Routes, routes
+from pllm.edge.exchange import Exchange
 from pllm.edge.generation import Generation
 from pllm.edge.idempotency import idempotent
 from pllm.edge.models import Models
 from pllm.edge.responses import Responses
-from pllm.edge.usage import UsageEndpoint
 from pllm.identity import Known, authenticator
+from pllm.limiting import admissions_of, gate_set
 from pllm.live import App, LiveGateway, Parts
 from pllm.pipeline import Endpoint, Pipeline
 from pllm.providers.aws_credentials import AwsCredentialSource
@@ -50,8 +49,6 @@ from pllm.providers.vertex import GeminiApiProvider, VertexProvider
 from pllm.startup import Outside, Settings, begin
 from pllm.state.answers import StoredAnswers
 from pllm.state.counters import Counters
-from pllm.state.gate import GateEvent, Gates
-from pllm.state.gate_outage import GatePolicy
 from pllm.state.gate_set import GateSet
 from pllm.state.guard import GuardedStore
 from pllm.state.health import Health
@@ -60,7 +57,6 @@ from pllm.state.key_reader import KeyReader
 from pllm.state.memory import MemoryStore
 from pllm.state.table import DynamoStore, connect
 from pllm.state.usage import Ledger
-from pllm.state.usage_reader import UsageReader
 from pllm.telemetry.breaker_line import emit_move
 from pllm.telemetry.limit_line import emit_limit_event
 from pllm.telemetry.log import Emit, Log, emit_to_stdout
@@ -143,7 +139,7 @@ def _lasting(environment: Mapping[str, str], settings: Settings, clock: Clock, e
         Counters(store, clock, lambda: uuid4().hex, flush_s=settings.flush_s) if store else None,
         Rota(SystemRandom()),
         Known(KeyReader(store, clock, SystemRandom()) if store else None, transport.simple, clock, emit),
-        _gates(store, clock, partial(emit_limit_event, emit, settings.function, clock)) if store else None,
+        gate_set(store, clock, partial(emit_limit_event, emit, settings.function, clock)) if store else None,
         Ledger(store, clock, lambda: uuid4().hex, emit, flush_s=settings.flush_s) if store else None,
     )
 
@@ -158,7 +154,7 @@ def application(lasting: Lasting, compiled: CompiledConfig, variables: Mapping[s
     built = build(resolved.config, lasting.registry, variables, profile_of)
     for warning in (*compiled.warnings, *resolved.warnings, *built.notes):
         emit({"level": "WARN", "message": "configuration", "warning": str(warning)})
-    admissions = _admissions(resolved.config, version, lasting)
+    admissions = admissions_of(resolved.config, version, lasting.gates, emit)
     pipeline = _pipeline(resolved.config.router, built.catalogue, lasting, admissions)
     master_key = resolved.config.auth.master_key or variables.get("PLLM_MASTER_KEY")
     answers = StoredAnswers(lasting.store) if lasting.store else None
@@ -209,8 +205,18 @@ def _surface(lasting: Lasting, served: Routes, admissions: Admissions) -> Routes
     """The routes, with what only a table can give them: idempotent POSTs and usage."""
     store, clock = lasting.store, lasting.clock
     keeper = Idempotency(store, clock, lambda: uuid4().hex) if store else None
-    usage = UsageEndpoint(UsageReader(store, clock) if store else None, clock)
-    return {**idempotent(served, keeper, lasting.emit, admissions.refuses), "/v1/usage": {"GET": ("usage", usage)}}
+    return {
+        **idempotent(served, keeper, lasting.emit, admissions.refuses),
+        "/v1/usage": {"GET": ("usage", partial(_usage, lasting))},
+    }
+
+
+async def _usage(lasting: Lasting, exchange: Exchange) -> None:
+    from pllm.edge.usage import UsageEndpoint  # for people, who ask now and then
+    from pllm.state.usage_reader import UsageReader
+
+    store, clock = lasting.store, lasting.clock
+    await UsageEndpoint(UsageReader(store, clock) if store else None, clock)(exchange)
 
 
 def _count(lasting: Lasting, record: RequestRecord) -> None:
@@ -234,25 +240,6 @@ async def _settle(lasting: Lasting, exporter: "OtlpExporter | None") -> None:
     if exporter:
         work.append(exporter.flush())
     await asyncio.gather(*work)
-
-
-def _admissions(config: Config, version: int, lasting: Lasting) -> Admissions:
-    """Limits are kept in the table; without one they cannot be, and that is said rather than passed over."""
-    allowances = Allowances(config.limits, config.budgets, version)
-    if lasting.gates is None:
-        if config.limits != Limits() or config.budgets != Budgets() or any(_limited(entry) for entry in config.model_list):
-            warning = "limits and budgets are configured, and there is no table (PLLM_TABLE) to keep them in: they do not hold"
-            lasting.emit({"level": "WARN", "message": "configuration", "warning": warning})
-        return Admissions(None, allowances)
-    return Admissions(lasting.gates.of(GatePolicy.of(config.limits, config.budgets)), allowances)
-
-
-def _limited(entry: ModelEntry) -> bool:
-    return not (entry.rpm is None and entry.tpm is None and entry.max_parallel is None)
-
-
-def _gates(store: GuardedStore, clock: Clock, tell: Callable[[GateEvent], None]) -> GateSet:
-    return GateSet(lambda policy: Gates(store, clock, SystemRandom(), policy, tell))
 
 
 def admin(environment: Mapping[str, str] = os.environ, emit: Emit = emit_to_stdout) -> App:

@@ -52,6 +52,12 @@ class Denial:
         kind = _ERRORS.get(self.kind, ErrorKind.RATE_LIMITED)
         return GatewayError(kind, self._message(), retry_after_s=self.retry_after_s)
 
+    def refused(self) -> GatewayError:
+        """`error()` with `headers()` on it: what the client is told."""
+        error = self.error()
+        error.headers = self.headers()
+        return error
+
     def _message(self) -> str:
         whose = describe(self.scope)
         match self.kind:

@@ -174,6 +174,21 @@ async def test_strictly_a_crash_costs_what_it_had_reserved(seed: int) -> None:
     assert fleet.spent_by(KEY) == fleet.spent_by(TEAM)
 
 
+@pytest.mark.parametrize("seed", SEEDS[:15])
+async def test_strictly_what_never_ran_costs_nothing_where_requests_come_one_by_one(seed: int) -> None:
+    """Every third answer is lost, of admissions, too, whose requests are refused then. A table that is left alone after that
+    is asked again before the next one comes."""
+    fleet = Fleet(seed, weights=Weights(answer_lost=30), policy=GatePolicy(strict=True, exact=True), steps_s=(0, 0.5, 4))
+    for _ in range(40):
+        await fleet.store.run([fleet.request()])
+        fleet.clock.advance(4)
+        for environment in fleet.environments:
+            await fleet.store.run([environment.gates.flush()])
+    await fleet.drain()
+    assert fleet.granted > 5
+    assert fleet.spent_by(KEY) == fleet.spent_by(TEAM) == fleet.settled
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(
     "weights",

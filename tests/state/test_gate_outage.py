@@ -173,13 +173,63 @@ async def test_after_three_errors_the_table_is_left_alone_for_a_while() -> None:
     assert not found.degraded
 
 
-async def test_an_admission_without_an_answer_is_not_given_back() -> None:
-    """It may have been written or not; giving back what was never taken would let others overshoot."""
-    world = World()
+SLOTS = GateLimits("key/c", rpm=30, tpm=30_000, max_parallel=20, budget=BudgetLimit(100_000))
+
+
+@pytest.mark.parametrize("failure", ["silent", "lost"])
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("warm", [True, False])
+async def test_what_was_refused_for_want_of_an_answer_is_taken_back_at_the_end_of_the_invocation(
+    failure: str, strict: bool, warm: bool
+) -> None:
+    """It may have been written or not: the gate says which."""
+    world = World(GatePolicy(strict=strict))
+    await Gates(world.store, world.clock, Random(3)).admit([SLOTS], Reservation(1, 1))
+    if warm:
+        await _ticket(world, SLOTS, need=Reservation(1, 1))
+    before = {name: world.number("key/c", name) for name in ("r", "t", "b", "h", "hc", "k", "kc")}
+    world.store.failures = [failure]
+    assert isinstance(await world.gates.admit([SLOTS], NEED), Denial)
+    assert world.number("key/c", "h") == before["h"] + (2_000 if failure == "silent" else 0)
+    await world.gates.flush()
+    assert {name: world.number("key/c", name) for name in before} == before
+    world.store.asked = 0
+    await world.gates.flush()
+    assert world.store.asked == 0
+
+
+async def test_a_gate_that_was_made_without_an_answer_is_as_if_nobody_had_asked() -> None:
+    world = World(GatePolicy(strict=True))
+    world.store.failures = ["", "silent"]
+    assert isinstance(await world.gates.admit([MONEY], NEED), Denial)
+    await world.gates.flush()
+    assert (world.number("key/b", "b"), world.number("key/b", "h")) == (100_000, 0)
+
+
+async def test_once_another_was_admitted_a_lost_hold_is_left_to_expire() -> None:
+    """Whose it is cannot be told any more; giving back what was never taken would let others overshoot."""
+    world = World(GatePolicy(strict=True))
     await world.gates.settle(await _ticket(world, MONEY), Spent(0, 0))
     world.store.failures = ["silent"]
     assert isinstance(await world.gates.admit([MONEY], NEED), Denial)
+    other = Gates(world.store, world.clock, Random(2), GatePolicy(strict=True))
+    found = await other.admit([MONEY], Reservation(1, 5))
+    assert isinstance(found, Ticket)
+    await world.gates.flush()
+    await other.settle(found, Spent(0, 0))
     assert (world.number("key/b", "b"), world.number("key/b", "h")) == (98_000, 2_000)
+
+
+async def test_it_is_not_taken_back_after_its_generation() -> None:
+    world = World(GatePolicy(strict=True))
+    await world.gates.settle(await _ticket(world, MONEY), Spent(0, 0))
+    world.store.failures = ["silent"]
+    assert isinstance(await world.gates.admit([MONEY], NEED), Denial)
+    world.clock.advance(961)
+    other = Gates(world.store, world.clock, Random(2), GatePolicy(strict=True))
+    await other.settle(await _ticket(world, MONEY, gates=other), Spent(0, 0))
+    await world.gates.flush()
+    assert (world.number("key/b", "b"), world.number("key/b", "hp")) == (98_000, 2_000)
 
 
 @pytest.mark.parametrize(("failure", "left"), [("throttled", 99_500), ("lost", 97_500), ("silent", 99_000)])
@@ -222,7 +272,7 @@ async def test_what_certainly_did_not_happen_is_settled_at_the_next_invocation()
     assert world.store.asked == 0
 
 
-async def _ticket(world: World, *scopes: GateLimits) -> Ticket:
-    found = await world.gates.admit(scopes, NEED)
+async def _ticket(world: World, *scopes: GateLimits, need: Reservation = NEED, gates: Gates | None = None) -> Ticket:
+    found = await (gates or world.gates).admit(scopes, need)
     assert isinstance(found, Ticket)
     return found

@@ -14,6 +14,7 @@ request died is free again 16 to 32 minutes later without any record of it.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from random import Random
 from threading import Lock
@@ -23,7 +24,7 @@ from pllm.core.clock import Clock
 from pllm.core.limit_answers import Denial, denial, unreachable
 from pllm.core.limit_image import GateImage, current_epochs, rolled
 from pllm.core.limits import GateLimits, LimitKind, Reservation, Spent
-from pllm.state.gate_keeper import Gatekeeper
+from pllm.state.gate_keeper import Gatekeeper, UnansweredError
 from pllm.state.gate_outage import Backoff, DegradedGates, GatePolicy, TableBreaker, Unsettled
 from pllm.state.gate_settle import Settlement
 from pllm.state.gate_ticket import Hold, Ticket
@@ -63,7 +64,9 @@ class Gates:
         self._policy = policy
         self._on_event = on_event
         backoff = Backoff(random, sleep)
-        self._keeper = Gatekeeper(store, clock, TableBreaker(random), backoff, strict=policy.strict)
+        self._keeper = Gatekeeper(
+            store, clock, TableBreaker(random), backoff, partial(random.getrandbits, 62), strict=policy.strict
+        )
         self._exact = _exact_settler(self._keeper, clock, random, backoff) if policy.exact else None
         self._lock = Lock()
         self._degraded = DegradedGates(policy)
@@ -174,7 +177,11 @@ class Gates:
             return await self._keeper.ask(limits, need)
         except StateError as error:
             self._on_event({"event": "state_error", "scope": limits.scope, "reason": error.reason})
-            return self._without_table(limits, need)
+            found = self._without_table(limits, need)
+            if isinstance(found, Denial) and isinstance(error, UnansweredError):
+                with self._lock:
+                    self._unsettled.add(error.undo)  # at the end of the invocation: its client does not wait for it
+            return found
 
     def _without_table(self, limits: GateLimits, need: Reservation) -> Hold | Denial:
         """The policy's answer. An answer that did not come counts as taken where the limit lets pass, as refused where not."""
@@ -228,7 +235,7 @@ class Gates:
 
     async def _write_settlement(self, job: Settlement) -> None:
         """What is not confirmed in the end is reported, and kept if it can still be written."""
-        exact = self._exact if job.hold.micro_usd is not None else None
+        exact = self._exact if job.hold.micro_usd is not None and job.mark is None else None
         due, reason = await (exact.settle(job) if exact is not None else self._settled(job))
         if not reason:
             await self._warn(job.hold.scope)

@@ -5,7 +5,7 @@ that does not answer. All of that is guarded by one lock; no lock is held while 
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from threading import Lock
 from typing import TypeVar
@@ -13,7 +13,7 @@ from typing import TypeVar
 from pllm.core.clock import Clock
 from pllm.core.limit_answers import Denial, Standing, denial
 from pllm.core.limit_image import GateImage, current_epochs, differs, labels, new_image, rolled, shortage, spare
-from pllm.core.limits import Epochs, GateLimits, LimitKind, Reservation
+from pllm.core.limits import Epochs, GateLimits, LimitKind, Reservation, Spent
 from pllm.state.gate_memory import GateMemory
 from pllm.state.gate_outage import Backoff, TableBreaker
 from pllm.state.gate_settle import Settlement, settle_update
@@ -35,18 +35,34 @@ _T = TypeVar("_T")
 _Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 
 
+class UnansweredError(StateError):
+    """An admission that may have been written. `undo` takes it back if it was, and if that can still be told."""
+
+    def __init__(self, cause: StateError, undo: Settlement) -> None:
+        super().__init__(cause.reason, sent=True)
+        self.undo = undo
+
+
 class Gatekeeper:
     """Every method that asks the table raises StateError, also when too many others were faster (reason `contention`) and
     while the table is left alone (`resting`); both certainly wrote nothing."""
 
     def __init__(
-        self, store: TransactionalStore, clock: Clock, breaker: TableBreaker, backoff: Backoff, *, strict: bool
+        self,
+        store: TransactionalStore,
+        clock: Clock,
+        breaker: TableBreaker,
+        backoff: Backoff,
+        mark: Callable[[], int],
+        *,
+        strict: bool,
     ) -> None:
         self._store = store
         self._clock = clock
         self._strict = strict
         self._breaker = breaker
         self._backoff = backoff
+        self._mark = mark
         self._lock = Lock()
         self._memory = GateMemory()
         self._leases = Leases()
@@ -72,12 +88,22 @@ class Gatekeeper:
                 continue
             writes += 1
             at = current_epochs(limits, now_s, image)
-            write = next_write(Asked(limits, need, now_s, permits), image, absent, at, strict=self._strict)
-            result = await self._write(write.update, limits.scope, write.permits, need)
+            asked = Asked(limits, need, now_s, permits, self._mark())
+            write = next_write(asked, image, absent, at, strict=self._strict)
+            result = await self._answered(asked, write, at)
             image, absent, told = image_of(result.item), result.item is None, True
             if isinstance(result, Applied) and write.judged is not None and image is not None:
                 return await self._admitted(limits, need, image, write)
         raise StateError("contention", sent=False)
+
+    async def _answered(self, asked: Asked, write: Write, at: Epochs) -> Applied | Refused:
+        try:
+            return await self._write(write.update, asked.limits.scope, write.permits, asked.need)
+        except StateError as error:
+            if not error.sent or write.judged is None or not write.judged.holds:
+                raise
+            hold = _hold(asked.limits.scope, at, asked.need, write)
+            raise UnansweredError(error, Settlement(hold, Spent(0, 0), undo=True, mark=asked.mark)) from None
 
     def refusal(self, limits: GateLimits, need: Reservation) -> Denial | None:
         """What this gate would certainly refuse, known without asking the table."""
@@ -209,6 +235,8 @@ class Gatekeeper:
             result = await self._write(update, job.hold.scope)
             image = image_of(result.item)
             if isinstance(result, Applied) or image is None:  # None: the gate was deleted, and with it what it held
+                return
+            if job.mark is not None:  # it was not in, or another one was after it, or its time is over
                 return
         raise StateError("contention", sent=False)
 

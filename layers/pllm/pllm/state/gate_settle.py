@@ -8,8 +8,11 @@ Requests and tokens go back only into the window they were taken from; tokens us
 present one. A parallel slot is given back unless its generation has done so already. Every row leaves
 `b + h + everything settled` as it was.
 
-What may not have been booked (an answer that did not come) is only ever charged: `b -= used` is right if the hold was never
-written or settled, and counts twice at worst; giving back what somebody else holds is impossible.
+A request that was refused because the answer to its admission did not come is taken back if the gate says that it was in, and
+that nobody was admitted after it: the mark that it wrote still stands there. Else its hold expires.
+
+What may not have been booked (an answer that did not come) is otherwise only ever charged: `b -= used` is right if the hold
+was never written or settled, and counts twice at worst; giving back what somebody else holds is impossible.
 """
 
 from dataclasses import dataclass, replace
@@ -34,13 +37,15 @@ class Sent:
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """What one hold comes to. `undo`: the request was not made, so its place in the minute is given back, too. `doubts`: how
-    often it was sent without an answer. `sent`: the transaction to be sent again before anything else is."""
+    often it was sent without an answer. `sent`: the transaction to be sent again before anything else is. `mark`: of an
+    admission whose answer was lost, to be undone only while the gate bears it."""
 
     hold: Hold
     spent: Spent
     undo: bool = False
     doubts: int = 0
     sent: Sent | None = None
+    mark: int | None = None
 
     @property
     def charges(self) -> bool:
@@ -59,7 +64,8 @@ class Settlement:
 def settle_update(job: Settlement, image: GateImage | None, *, strict: bool) -> Update | None:
     """The write that settles, judged by the last image; None when nothing is left to write."""
     hold = job.hold
-    image = image or GateImage(hold.at.window, hold.at.generation, hold.at.period)
+    if job.mark is not None or image is None:
+        image = GateImage(hold.at.window, hold.at.generation, hold.at.period)
     add, conditions = _minute(job, image)
     if hold.micro_usd is not None or hold.slot:
         held, held_conditions = _held(job, image, strict) if hold.certain else (_charge(job), [])
@@ -68,7 +74,10 @@ def settle_update(job: Settlement, image: GateImage | None, *, strict: bool) -> 
     add = {name: amount for name, amount in add.items() if amount}
     if not add:
         return None
-    return Update(partition_key(hold.scope), SORT_KEY, add=add, condition=AllOf((Exists("w"), *conditions)))
+    if job.mark is None:
+        return Update(partition_key(hold.scope), SORT_KEY, add=add, condition=AllOf((Exists("w"), *conditions)))
+    marked = Compare("m", "=", job.mark)
+    return Update(partition_key(hold.scope), SORT_KEY, add=add, remove=("m",), condition=AllOf((marked, *conditions)))
 
 
 def _minute(job: Settlement, image: GateImage) -> tuple[dict[str, int], list[Condition]]:

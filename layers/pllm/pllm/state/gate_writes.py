@@ -8,6 +8,7 @@ One item per scope: `PK = G#<scope>`, `SK = G`, all numbers integers, about 300 
     kc kp k kl           parallel calls begun in this generation, in the one before, and altogether; the limit of k
     v off                version of the limits, which admissions by older ones are refused for; present when revoked
     n                    the period of which it has been said that its budget is nearly spent
+    m                    a random number that names the last admission which holds something
 
 The item holds what is *left* beside its own limits, so a condition needs no knowledge of the limit and an environment that
 never saw the gate may admit at once. Parallel calls are counted upwards instead, since a condition may compare two of the
@@ -91,12 +92,13 @@ class Write:
 @dataclass(frozen=True, slots=True)
 class Asked:
     """One request's wish at one gate, `permits` of its kind at once (more than one: a lease). One that asks for more than it
-    has takes a permit that counts no request and no call in flight."""
+    has takes a permit that counts no request and no call in flight. `mark` names the admission, in case its answer is lost."""
 
     limits: GateLimits
     need: Reservation
     now_s: float
     permits: int = 1
+    mark: int = 0
 
     @property
     def requests(self) -> int:
@@ -153,7 +155,8 @@ def _admit(asked: Asked, image: GateImage, at: Epochs, *, seen: bool) -> Update:
         before = image.tokens_before if seen else image.tokens_limit
         conditions += [Exists("tl"), Compare("t", ">=", asked.tokens + _carried(asked, before, at))]
         add["t"] = -asked.tokens
-    return _gate(asked.limits.scope, add=add, condition=AllOf((*conditions, *_hold_conditions(asked, image, at))))
+    conditions += _hold_conditions(asked, image, at)
+    return _gate(asked.limits.scope, set=_marked(asked, image), add=add, condition=AllOf(tuple(conditions)))
 
 
 def _roll_and_admit(asked: Asked, image: GateImage, at: Epochs) -> Update:
@@ -177,6 +180,7 @@ def _roll_and_admit(asked: Asked, image: GateImage, at: Epochs) -> Update:
         conditions += _unmoved(asked, "t", image.tokens_left)
     against = measured(image, asked.need)
     conditions += _hold_conditions(asked, against, at)
+    values |= _marked(asked, against)
     return _gate(asked.limits.scope, set=values, add=_hold(asked, against), condition=AllOf(tuple(conditions)))
 
 
@@ -203,6 +207,11 @@ def _hold(asked: Asked, image: GateImage) -> dict[str, int]:
     return add
 
 
+def _marked(asked: Asked, image: GateImage) -> dict[str, Expression]:
+    """What counts by the minute alone is forgotten with it: only what is held is worth a name."""
+    return {"m": asked.mark} if image.holds else {}
+
+
 def _hold_conditions(asked: Asked, image: GateImage, at: Epochs) -> list[Condition]:
     conditions: list[Condition] = []
     if image.holds:
@@ -225,8 +234,10 @@ def _create(asked: Asked, at: Epochs) -> Update:
     if fresh.budget_limit is not None:
         held = asked.need.micro_usd
         values |= {"b": fresh.budget_left - held, "hc": held, "h": held}
-    if measured(fresh, asked.need).parallel_limit is not None:
+    against = measured(fresh, asked.need)
+    if against.parallel_limit is not None:
         values |= {"kc": 1, "k": 1}
+    values |= _marked(asked, against)
     return _gate(asked.limits.scope, set=values, condition=AllOf((Absent("w"), Absent("off"))))
 
 

@@ -48,8 +48,17 @@ def most_of(call: Call, size: InputSize, deployment: Deployment) -> Most:
         max_input_tokens=profile.max_input_tokens,
         max_output_tokens=profile.max_output_tokens,
         choices=(_largest(call.body, _CHOICES.get(call.dialect, ())) or 1) * _prompts(call),
-        demand=call.native.demand if call.native is not None else Demand(),
+        demand=_demand(call, deployment),
     )
+
+
+def _demand(call: Call, deployment: Deployment) -> Demand:
+    """Of pictures, the deployment's own `n` where the client names none."""
+    if call.native is None:
+        return Demand()
+    demand = call.native.demand
+    usual = _largest(deployment.defaults, ("n",)) or 0
+    return replace(demand, images=max(demand.images, usual)) if demand.images else demand
 
 
 def _cap(call: Call, deployment: Deployment) -> int | None:

@@ -34,7 +34,7 @@ class Translation:
     async def lane(self, deployment: Deployment, target: Target) -> tuple[Lane, UpstreamDialect]:
         """The lane that this deployment's attempt takes, and the dialect spoken on it. Raises GatewayError(400)."""
         if self._native is not None:
-            return self._native.lane(deployment, target)
+            return self._native.lane(deployment, target, self._context)
         if self._dialect in deployment.dialects and native_suffices(self._dialect, self._body, target):
             dialect: UpstreamDialect = self._dialect  # type: ignore[assignment]  # both are its literals
             fetches = dialect == "messages" and target.quirks.needs_bytes

@@ -15,8 +15,10 @@ from pllm.core.deployment import Deployment
 from pllm.core.profile import ModelProfile
 from pllm.providers.registry import Registry
 from pllm.wire.embeddings import EmbeddingsCall
-from pllm.wire.lane import GatheringLane, Part, Target, WireRequest
+from pllm.wire.lane import AnswerContext, GatheringLane, Part, Target, WireRequest
 from pllm.wire.openai_media import ENDPOINTS, json_request
+
+CONTEXT = AnswerContext("m", 1_700_000_000, "00")
 
 TITAN_V1 = ("bedrock", "amazon.titan-embed-text-v1")
 TITAN_V2 = ("bedrock", "amazon.titan-embed-text-v2:0")
@@ -59,7 +61,7 @@ def call(**body: Any) -> EmbeddingsCall:
 
 
 def lane(of: tuple[str, str], target_changes: dict[str, Any] | None = None, **body: Any) -> GatheringLane:
-    made, _ = call(**body).lane(deployment(of), target(of, **(target_changes or {})))
+    made, _ = call(**body).lane(deployment(of), target(of, **(target_changes or {})), CONTEXT)
     found: GatheringLane = made  # type: ignore[assignment]  # of these it is one
     return found
 

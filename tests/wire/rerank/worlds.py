@@ -7,7 +7,7 @@ from typing import Any
 import botocore.session
 from botocore.serialize import create_serializer
 from botocore.validate import ParamValidator
-from tests.wire.embeddings.worlds import deployment, target
+from tests.wire.embeddings.worlds import CONTEXT, deployment, target
 
 from pllm.wire.lane import Lane
 from pllm.wire.openai_media import ENDPOINTS, json_request
@@ -26,7 +26,7 @@ def call(**body: Any) -> RerankCall:
 
 
 def lane(of: tuple[str, str], target_changes: dict[str, Any] | None = None, **body: Any) -> Lane:
-    found, _ = call(**body).lane(deployment(of), target(of, **(target_changes or {})))
+    found, _ = call(**body).lane(deployment(of), target(of, **(target_changes or {})), CONTEXT)
     return found
 
 

@@ -15,12 +15,21 @@ StructuredOutput = Literal["native", "tool", "none"]
 """json_schema: native in the provider's API, emulated by a hidden forced tool, or not at all."""
 
 ModelApi = Literal[
-    "", "titan-embed", "titan-embed-image", "cohere-embed", "embed-content", "amazon-rerank", "cohere-rerank", "amazon-image"
+    "",
+    "titan-embed",
+    "titan-embed-image",
+    "cohere-embed",
+    "embed-content",
+    "amazon-rerank",
+    "cohere-rerank",
+    "amazon-image",
+    "imagen",
 ]
 """How a model that does not chat is asked, where its provider has several ways. "": as its provider's dialect says, if that
 says.
 
-embed-content: on Vertex AI by embedContent and not by predict. The others: what Bedrock's InvokeModel takes for these models.
+embed-content: on Vertex AI by embedContent and not by predict. imagen: by Google's predict. The others: what Bedrock's
+InvokeModel takes for these models.
 """
 
 

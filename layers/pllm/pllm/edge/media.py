@@ -71,6 +71,10 @@ def _native(path: str, asked: "MediaRequest", body: JsonObject) -> NativeCall:
         from pllm.wire.rerank import RerankCall
 
         return RerankCall(asked, body)
+    if path == "images/generations":
+        from pllm.wire.images import ImagesCall
+
+        return ImagesCall(asked, body)
     return asked
 
 

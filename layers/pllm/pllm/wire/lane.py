@@ -205,6 +205,6 @@ class NativeCall(Protocol):
         """Why this deployment cannot serve it, as a 400; None when it may."""
         ...
 
-    def lane(self, deployment: Deployment, target: Target) -> tuple[Lane, UpstreamDialect]:
+    def lane(self, deployment: Deployment, target: Target, context: AnswerContext) -> tuple[Lane, UpstreamDialect]:
         """The lane, and the dialect spoken on it. Raises GatewayError(400)."""
         ...

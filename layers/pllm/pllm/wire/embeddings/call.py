@@ -11,7 +11,7 @@ from pllm.wire.dialect import UpstreamDialect
 from pllm.wire.embeddings.api import EmbeddingsApi
 from pllm.wire.embeddings.lane import EmbeddingsLane
 from pllm.wire.embeddings.request import EmbeddingsRequest, holds_tokens, inputs_of, read_request
-from pllm.wire.lane import Lane, NativeCall, Target
+from pllm.wire.lane import AnswerContext, Lane, NativeCall, Target
 
 _APIS = {
     "titan-embed": ("pllm.wire.embeddings.titan", "titan"),
@@ -45,9 +45,9 @@ class EmbeddingsCall:
             return _unknown(deployment)
         return _tokens(deployment) if holds_tokens(self._body) else None
 
-    def lane(self, deployment: Deployment, target: Target) -> tuple[Lane, UpstreamDialect]:
+    def lane(self, deployment: Deployment, target: Target, context: AnswerContext) -> tuple[Lane, UpstreamDialect]:
         if _is_plain(deployment):
-            return self._plain.lane(deployment, target)
+            return self._plain.lane(deployment, target, context)
         if self._read is None:
             self._read = read_request(self._body)
         api = _api(deployment, target)

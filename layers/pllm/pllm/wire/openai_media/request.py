@@ -7,7 +7,7 @@ from pllm.core.errors import GatewayError, invalid
 from pllm.core.jsontext import JsonObject
 from pllm.core.limit_estimate import Demand
 from pllm.wire.dialect import UpstreamDialect
-from pllm.wire.lane import Lane, Target
+from pllm.wire.lane import AnswerContext, Lane, Target
 from pllm.wire.openai_media.content import Content, JsonContent
 from pllm.wire.openai_media.endpoints import MediaEndpoint
 from pllm.wire.openai_media.form import Form
@@ -52,7 +52,7 @@ class MediaRequest:
             return None
         return invalid(why, "model", "unsupported_endpoint")
 
-    def lane(self, deployment: Deployment, target: Target) -> tuple[Lane, UpstreamDialect]:
+    def lane(self, deployment: Deployment, target: Target, context: AnswerContext) -> tuple[Lane, UpstreamDialect]:
         return MediaLane(self.endpoint, self.content, self.delivery, target), _DIALECT
 
 

@@ -8,7 +8,7 @@ from pllm.core.errors import GatewayError, invalid
 from pllm.core.jsontext import JsonObject
 from pllm.core.limit_estimate import Demand
 from pllm.wire.dialect import UpstreamDialect
-from pllm.wire.lane import Lane, NativeCall, Target
+from pllm.wire.lane import AnswerContext, Lane, NativeCall, Target
 from pllm.wire.rerank.api import RerankApi
 from pllm.wire.rerank.lane import RerankLane
 from pllm.wire.rerank.request import RerankRequest, read_request, repeated_bytes, search_units
@@ -49,10 +49,10 @@ class RerankCall:
             return _not_offered(deployment, f"{what} Where it is one that does, `model_info.base_model`")
         return None
 
-    def lane(self, deployment: Deployment, target: Target) -> tuple[Lane, UpstreamDialect]:
+    def lane(self, deployment: Deployment, target: Target, context: AnswerContext) -> tuple[Lane, UpstreamDialect]:
         named = _named(deployment)
         if named is None:
-            return self._plain.lane(deployment, target)
+            return self._plain.lane(deployment, target, context)
         if self._read is None:
             self._read = read_request(self._body)
         module, name = _APIS[named]

@@ -2,6 +2,7 @@
 make API Gateway cut the response. Never as if it were whole."""
 
 import asyncio
+import gzip
 import json
 import time
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from tests.runtime.support.recording import RecordedPost
 from tests.support.gateway import Harness, deployment, gateway
 from tests.support.on_lambda import event_for, invoked
-from tests.support.upstream import Cut, Hang, chunk, event, upstream
+from tests.support.upstream import Cut, Hang, Reset, Step, chunk, event, upstream
 
 from pllm.relay import LiveStream
 from pllm.wire.openai_chat.relay import ChatRelay
@@ -82,6 +83,38 @@ async def test_a_bug_behind_the_last_byte_leaves_the_answer_whole(monkeypatch: p
         post = await invoked(gw, chat())
         assert body(post).endswith(b"data: [DONE]\n\n")
         assert (post.is_complete, post.trailers) == (True, {})
+
+
+SOUND = b"\x00\xff" * 500
+PACKED = gzip.compress(SOUND)
+BARE = b"HTTP/1.1 200 OK\r\ncontent-type: audio/wav\r\n"
+CHUNKED = BARE + b"transfer-encoding: chunked\r\n"
+
+
+@pytest.mark.parametrize(
+    ("steps", "whole"),
+    [
+        ((CHUNKED + b"\r\n", chunk(SOUND), b"0\r\n\r\n"), True),
+        ((CHUNKED + b"\r\n", chunk(SOUND), Cut()), False),
+        ((CHUNKED + b"\r\n", chunk(SOUND), b"0\r\n", Cut()), False),
+        ((CHUNKED + b"\r\n", chunk(SOUND), b"nonsense\r\n", Hang()), False),
+        ((BARE + b"content-length: 1000\r\n\r\n", SOUND), True),
+        ((BARE + b"content-length: 1001\r\n\r\n", SOUND, Cut()), False),
+        ((BARE + b"\r\n", SOUND, Cut()), True),
+        ((BARE + b"\r\n", SOUND, Reset()), False),
+        ((CHUNKED + b"content-encoding: gzip\r\n\r\n", chunk(PACKED), b"0\r\n\r\n"), True),
+        ((CHUNKED + b"content-encoding: gzip\r\n\r\n", chunk(PACKED[:-1]), b"0\r\n\r\n"), False),
+    ],
+)
+async def test_sound_is_cut_visibly_unless_all_of_it_came(steps: tuple[Step, ...], whole: bool) -> None:
+    head, first, *rest = steps
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
+        up.will(head, first, Hang(gw.committed), *rest)
+        post = await invoked(gw, event_for("audio/speech", b'{"model": "m", "input": "x"}', "application/json"))
+        assert SOUND.startswith(body(post))
+        assert (body(post) == SOUND) >= whole
+        assert ("lambda-runtime-function-error-type" in post.trailers) is not whole
+        assert ("error" in gw.log()) is not whole
 
 
 async def test_a_stream_that_comes_to_the_functions_deadline_says_so_in_time() -> None:

@@ -3,7 +3,20 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pllm.core.counters import ATTEMPT, Series, Tally, attributes, counted, read_series, read_tally, series_key, summed
+from pllm.core.counters import (
+    ABANDONED,
+    ATTEMPT,
+    Series,
+    Tally,
+    attributes,
+    counted,
+    read_series,
+    read_tally,
+    series_key,
+    summed,
+)
+from pllm.core.fleet import Fleet
+from pllm.core.pricing import Counts
 from pllm.core.record import RequestRecord
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -39,6 +52,27 @@ def test_a_refusal_of_ours_is_told_from_a_providers() -> None:
     ours = over(model="m", status=429, error="rate_limit_exceeded")
     theirs = over(model="m", status=429, error="rate_limit_exceeded", deployment="d", provider="p", attempts=1)
     assert [series.limited for record in (ours, theirs) for series, _ in counted(record, 0)] == [True, False]
+
+
+def test_what_a_given_up_attempt_used_is_told_of_its_own_deployment_and_is_no_request() -> None:
+    record = over(
+        model="m", deployment="d/1", provider="p", attempts=1, prompt_tokens=9, completion_tokens=4, cost_micro_usd=50
+    )
+    record.used = Counts(9, output=4)
+    record.abandon(record)
+    record.deployment, record.provider, record.prompt_tokens, record.cost_micro_usd = "d/2", "q", 3, 7
+    found = dict(counted(record, 5))
+    other, own = found[Series(ABANDONED, "m", "d/1", "p")], found[Series("chat", "m", "d/2", "q")]
+    assert (other.requests, other.prompt_tokens, other.completion_tokens, other.cost_micro_usd, other.at_ms) == (0, 9, 4, 50, 5)
+    assert (own.requests, own.prompt_tokens, own.completion_tokens, own.cost_micro_usd) == (1, 3, 0, 7)
+    fleet = Fleet(0.0, counters=found)
+    assert {name: (one.requests, one.cost_micro_usd) for name, one in fleet.totals().items()} == {"d/1": (0, 50), "d/2": (1, 7)}
+    assert [series.deployment for series, _ in fleet.requests()] == ["d/2"]
+
+
+def test_a_further_attempt_that_a_limit_of_ours_refused_is_a_refusal_of_ours() -> None:
+    record = over(model="m", status=429, error="insufficient_quota", deployment="d", provider="p", attempts=1, stopped=True)
+    assert [series.limited for series, _ in counted(record, 0)] == [True]
 
 
 def test_tallies_add_up_and_survive_the_table() -> None:

@@ -17,6 +17,7 @@ from pllm.core.usage_rows import (
     Account,
     Amounts,
     account_of,
+    accounts_of,
     amounts_of,
     attributes,
     read_amounts,
@@ -159,3 +160,24 @@ def test_a_request_for_no_model_or_of_nobody_has_no_usage() -> None:
 
 def test_a_request_that_no_deployment_was_asked_for_names_neither_one_nor_its_prices() -> None:
     assert account_of(record(deployment="")) == Account("k", "m", "", "t", "")
+
+
+def test_an_attempt_that_was_given_up_has_an_account_of_its_own_and_its_cost_can_be_worked_out_again() -> None:
+    record = RequestRecord("r", "chat", 0.0, model="m", principal="key/1", team="t", deployment="d/1", prices=PRICES)
+    record.used, record.prompt_tokens, record.completion_tokens, record.estimated = Counts(1_000, output=7), 1_000, 7, True
+    record.cost_micro_usd = cost_micro_usd(record.used, PRICES)
+    record.abandon(record)
+    assert amounts_of(record) == Amounts(requests=1)
+    record.deployment, record.prices, record.ended_s = "d/2", replace(PRICES, version="other"), 1.0
+    (_, own), (account, other) = accounts_of(record)
+    assert (own.requests, own.latency_ms, own.cost_micro_usd, own.estimated) == (1, 1_000, 0, 0)
+    assert account == Account("key/1", "m", "d/1", "t", "2026-11-22" + LONG)
+    assert (other.requests, other.latency_ms, other.errors, other.estimated) == (0, 0, 0, 1)
+    assert cost_micro_usd(other.counts(), PRICES) == other.cost_micro_usd > 0
+
+
+def test_one_of_which_nothing_is_known_has_none() -> None:
+    record = RequestRecord("r", "chat", 0.0, model="m", principal="key/1", deployment="d/1", billable=True)
+    record.abandon(record)
+    assert not record.billable
+    assert [account.deployment for account, _ in accounts_of(record)] == ["d/1"]

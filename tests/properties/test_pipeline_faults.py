@@ -12,8 +12,8 @@ from typing import TypeVar
 import httpx2
 import pytest
 from tests.support.faulty import Fault, with_fault
-from tests.support.gateway import deployment, gateway
-from tests.support.upstream import Upstream, event, upstream
+from tests.support.gateway import Harness, deployment, gateway
+from tests.support.upstream import Cut, Upstream, event, upstream
 
 from pllm.admission import Admissions
 from pllm.core.allowances import Allowances
@@ -92,6 +92,7 @@ class World:
     gates: Gates
     allowances: Allowances
     up: Upstream
+    gw: Harness
     client: httpx2.AsyncClient
     sent: int = 0
     paid: int = 0
@@ -100,6 +101,9 @@ class World:
         self.up.scripts.clear()
         if kind == "streamed":
             self.up.will_stream(WORD, event({"choices": [], "usage": USAGE}), event("[DONE]"))
+        elif kind == "tried again":
+            self.up.will(Cut())
+            self.up.will_answer(ANSWER)
         elif kind == "refused by its provider":
             self.up.will_answer({"error": {"message": "bad"}}, 400)
         else:
@@ -107,7 +111,9 @@ class World:
         body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": kind == "streamed"}
         response = await self.client.post("/v1/chat/completions", json=body)
         self.sent += 1
-        self.paid += COST * (response.status_code == 200)
+        line = self.gw.log()
+        assert line.get("cost_micro_usd", 0) == COST * (response.status_code == 200)
+        self.paid += line.get("cost_micro_usd", 0) + line.get("abandoned_cost_micro_usd", 0)
         return response
 
     async def take_the_slot(self) -> tuple[Gates, Ticket]:
@@ -143,9 +149,9 @@ async def world(budget: bool) -> AsyncIterator[World]:
             await ledger.settle()
 
         place = deployment(up.base_url, profile=PRICED, max_parallel=5)
-        async with gateway([place], admissions=Admissions(lambda: gates, allowances)) as gw:
+        async with gateway([place], admissions=Admissions(lambda: gates, allowances), retries=1) as gw:
             client = gw.against(Gateway(replace(gw.edge, settle=settle, count=ledger.add)))
-            yield World(table, clock, gates, allowances, up, client)
+            yield World(table, clock, gates, allowances, up, gw, client)
 
 
 async def live(here: World, kind: str, place: int, fault: Fault) -> httpx2.Response:
@@ -167,6 +173,9 @@ def check(here: World, response: httpx2.Response, kind: str, fault: Fault, budge
     if early and budget and response.status_code == 503:
         assert "cannot be checked" in response.json()["error"]["message"]
         assert int(response.headers["retry-after"]) >= 1
+    elif kind == "tried again" and response.status_code == 503:  # the table was asked once more, and said nothing
+        assert budget
+        assert "cannot be checked" in response.json()["error"]["message"]
     elif early and response.status_code == 200:
         assert response.headers["x-pllm-state"] == "degraded"
         assert response.text
@@ -180,14 +189,14 @@ def check(here: World, response: httpx2.Response, kind: str, fault: Fault, budge
         assert gate.get("t", 0) <= gate.get("tl", 0)
     if budget:
         gate = here.gate("model/m")
-        assert here.paid <= gate["bl"] - gate["b"] <= here.paid + COST
+        assert here.paid <= gate["bl"] - gate["b"] <= here.paid + max(COST, here.paid - COST)
         if not (fault is Fault.LOST_RESPONSE and not early):
             assert gate["bl"] - gate["b"] == here.paid  # only a settlement whose answer was lost may count twice
     assert here.counted() == here.sent
 
 
 @pytest.mark.parametrize("budget", [False, True], ids=["rates", "budget"])
-@pytest.mark.parametrize("kind", ["answered", "streamed", "refused by its provider", "refused by a limit"])
+@pytest.mark.parametrize("kind", ["answered", "streamed", "tried again", "refused by its provider", "refused by a limit"])
 async def test_one_fault_of_the_table_anywhere_in_a_request_costs_nobody_anything(kind: str, budget: bool) -> None:
     async with world(budget) as here:
         response = await live(here, kind, -1, Fault.NONE)

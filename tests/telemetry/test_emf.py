@@ -2,8 +2,9 @@
 
 import json
 
+from pllm.core.pricing import Counts
 from pllm.core.record import RequestRecord
-from pllm.telemetry.emf import NAMESPACE, UNITS, emf_line
+from pllm.telemetry.emf import NAMESPACE, UNITS, abandoned_lines, emf_line
 
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 MOST_METRICS = 100
@@ -42,9 +43,28 @@ def test_what_a_provider_told_is_no_estimate_and_an_estimate_without_a_price_cos
     assert "EstimatedCostUSD" not in unpriced
 
 
+def given_up() -> RequestRecord:
+    record = full()
+    record.used = Counts(100, output=30)
+    record.abandon(record)
+    return record
+
+
+def test_an_attempt_that_was_given_up_has_a_line_of_its_own_with_what_it_used_and_no_request() -> None:
+    record = given_up()
+    (line,) = abandoned_lines(record, "f", 7)
+    assert (line["model"], line["provider"], line["request_id"]) == ("m", "p", "r-1")
+    estimated = {"EstimatedRequests": 1, "EstimatedCostUSD": 0.00125}
+    used = {"PromptTokens": 100, "CompletionTokens": 30, "CachedTokens": 10, "CostUSD": 0.00125} | estimated
+    assert {name: line[name] for name in UNITS if name in line} == used
+    assert not {*used} & {*emf_line(record, "f", 7)}
+
+
 def test_every_definition_has_its_value_and_every_dimension_its_name() -> None:
-    for record in (full(), RequestRecord("r", "health", 0.0, status=200), RequestRecord("r", "chat", 0.0, model="m")):
-        line = json.loads(json.dumps(emf_line(record, "f", 7)))
+    records = (full(), RequestRecord("r", "health", 0.0, status=200), RequestRecord("r", "chat", 0.0, model="m"))
+    lines = [*(emf_line(record, "f", 7) for record in records), *abandoned_lines(given_up(), "f", 7)]
+    for made in lines:
+        line = json.loads(json.dumps(made))
         assert line["_aws"]["Timestamp"] == 7
         for directive in line["_aws"]["CloudWatchMetrics"]:
             assert directive["Namespace"] == NAMESPACE

@@ -1,7 +1,8 @@
 """What a request may use: taken before its first attempt, given back, with what it really used, after its last byte.
 
 `Admission.enter` asks the caller's limits (key, team, model) and the first deployment's together, in one round trip; each
-further attempt asks its own deployment's. However the request ends, `close` settles everything once.
+further attempt asks its own deployment's, and the caller's once more where it may be billed beside others. However the
+request ends, `close` settles everything once.
 """
 
 from collections.abc import Callable, Iterable
@@ -42,7 +43,7 @@ class Admissions:
         unpriced = [one.id for one, need in zip(deployments, needs, strict=True) if need.unpriced]
         if unpriced and any(one.budget is not None for one in scopes):
             raise _unpriced(call.model, unpriced)
-        return _holding(self.gates, scopes, _most(needs))
+        return _holding(self.gates, scopes, _most(needs), call.record)
 
     def refuses(self, limits: Iterable[GateLimits]) -> GatewayError | None:
         """What is known here to refuse any request of a caller with these limits, without asking the table."""
@@ -53,13 +54,15 @@ class Admissions:
     def counted(self, call: Call) -> "Admission":
         """For a call that uses no model: one of its caller's requests, and nothing else."""
         limited = tuple(one for one in call.limits if one.limited)
-        return _holding(self.gates, limited, ONLY_COUNTED) if self.gates is not None and limited else _UNLIMITED
+        return _holding(self.gates, limited, ONLY_COUNTED, call.record) if self.gates is not None and limited else _UNLIMITED
 
 
-def _holding(gates: "Callable[[], Gates]", scopes: tuple[GateLimits, ...], need: Reservation) -> "Admission":
+def _holding(
+    gates: "Callable[[], Gates]", scopes: tuple[GateLimits, ...], need: Reservation, record: RequestRecord
+) -> "Admission":
     from pllm.holding import Holding  # with the gates, for who has limits
 
-    return Holding(gates(), scopes, need)
+    return Holding(gates(), scopes, need, record)
 
 
 class Admission:
@@ -76,17 +79,18 @@ class Admission:
         """Whether the table was not asked for some limit. Stays so when all is given back."""
         return False
 
-    async def enter(self, deployment: Deployment) -> GatewayError | None:
+    async def enter(self, deployment: Deployment, *, beside: bool = False) -> GatewayError | None:
         """None where this deployment has room, else what to tell the client if no other has. The first time the caller's own
-        limits are asked too, and raise what refused."""
+        limits are asked too, and raise what refused; later where they do not hold enough for every attempt that may be
+        billed, the one that this one goes `beside` included."""
         return None
 
     async def enter_alone(self) -> None:
         """Asks the caller's limits alone, for a call that no deployment is needed for. Raises what refused."""
 
     async def close(self, record: RequestRecord, failure: BaseException | None = None) -> None:
-        """Settles with what the record says was used, or, after a `failure` without any answer, with what that may have cost:
-        nothing at all where nobody was asked. A second time does nothing."""
+        """Settles with what the record says was used by every attempt: nothing at all where nobody was asked. A second time
+        does nothing."""
 
 
 _UNLIMITED = Admission()

@@ -52,6 +52,15 @@ class _Try:
     def record(self) -> RequestRecord:
         return self.call.record
 
+    def begun(self) -> None:
+        """From here on it may be billed."""
+        self.record.billable = True
+
+    def refused(self, error: GatewayError) -> None:
+        """A provider that says no bills nothing; of several calls the others may have been answered."""
+        if (error.upstream_status is not None or error.upstream_type is not None) and self.wire.copies == 1:
+            self.record.billable = False
+
     def failed(self, error: GatewayError, now_s: float) -> None:
         """Being slower than a client's deadline says nothing against a deployment."""
         if self.span is not None:
@@ -100,6 +109,7 @@ class Upstreams:
         try:
             return await self._send(trying)
         except GatewayError as error:
+            trying.refused(error)
             trying.failed(error, self.clock.monotonic_s())
             raise
         except BaseException:
@@ -169,6 +179,7 @@ class Upstreams:
                 http = await self.endpoints[deployment.provider].provider.prepare(deployment, wire, trying.dialect)
                 if trying.span is not None:
                     trying.span.url = http.url.partition("?")[0]
+                http = replace(http, begun=trying.begun)
                 response = await send_copies(self.transport, http, _timeouts(trying), wire.copies)
                 trying.record.upstream_s += self.clock.monotonic_s() - trying.sent_s
                 if trying.span is not None:
@@ -186,7 +197,7 @@ class Upstreams:
             http = await provider.prepare(trying.deployment, call, trying.dialect)
             if trying.span is not None:
                 trying.span.url = http.url.partition("?")[0]
-            return http
+            return replace(http, begun=trying.begun)
 
         found = await gather(self.transport, prepare, trying.wire, _timeouts(trying))
         came_s = self.clock.monotonic_s()
@@ -222,6 +233,7 @@ class Upstreams:
         record = trying.record
         note_usage(record, answer.usage, answer.finish)
         record.estimated = answer.estimated
+        record.billable = answer.usage is None
         trying.succeeded(self.clock.monotonic_s())
         return Reply(self.headers(record), answer.content_type, answer.body, final=partial(loads, answer.body))
 
@@ -283,6 +295,7 @@ def _instead_of_a_stream(lane: Lane, body: bytes) -> GatewayError:
 
 def _complete(live: LiveStream, trying: _Try) -> None:
     """The record of what was used, with an estimate of what its provider did not say."""
+    trying.record.billable = live.produced is None and live.usage is None
     if live.produced is not None and not (live.whole and live.usage is not None):
         note_estimate(trying.record, trying.call, trying.deployment, live.usage, live.produced)
 
@@ -309,6 +322,7 @@ def _is_stream(request: WireRequest, response: UpstreamResponse) -> bool:
 
 def _note_attempt(record: RequestRecord, deployment: Deployment, lane: Lane) -> None:
     record.attempts += 1
+    record.billable = False
     record.deployment = deployment.id
     record.provider = deployment.provider
     record.upstream_model = deployment.model

@@ -1,4 +1,5 @@
-"""How much a call may use, and what one has used whose provider did not say: the stream broke, or its client left.
+"""How much a call may use, and what one has used whose provider did not say: the stream broke, its client left, or it was
+given up for another attempt.
 
 Of two wrong figures the larger is taken, never more than was set aside for the call: what is not known must not let anybody
 spend more than they may.
@@ -98,7 +99,31 @@ def note_estimate(record: RequestRecord, call: Call, deployment: Deployment, tol
     if hidden is None:
         hidden = deployment.profile.thinking != "none" and (produced.tokens > 0 or not told.output)
     answer = most.answer if hidden else min(told.output + produced.tokens + _UNSEEN_TOKENS, most.answer)
-    reasoning = answer if hidden and (deployment.profile.prices.reasoning or 0) > (deployment.profile.prices.output or 0) else 0
-    used = replace(told, output=max(answer, told.output), reasoning=max(reasoning, told.reasoning))
-    note_usage(record, used, record.finish)
+    note_usage(record, _completed(told, answer, deployment, hidden=hidden), record.finish)
     record.estimated = True
+
+
+def note_given_up(record: RequestRecord, call: Call, deployment: Deployment) -> None:
+    """What an attempt without an answer may have been billed for: its prompt and, where the model may have written unseen (a
+    whole answer that was waited for, or thinking before a stream's first event), the whole answer that was set aside."""
+    if not record.billable:
+        return
+    record.billable = False
+    most = most_of(call, size_of(call), deployment)
+    told = record.used if call.stream and isinstance(record.used, Usage) else Usage()
+    if not told.prompt:
+        told = replace(told, input=most.prompt, audio_input=most.audio)
+    unseen = not call.stream or deployment.profile.thinking != "none"
+    answer = most.answer if unseen else told.output
+    used = _completed(told, answer, deployment, hidden=unseen and call.stream)
+    pieces = most.demand
+    used = replace(used, images=pieces.images, characters=pieces.characters, search_units=pieces.search_units)
+    note_usage(record, used, None)
+    record.estimated = True
+
+
+def _completed(told: Usage, answer: int, deployment: Deployment, *, hidden: bool) -> Usage:
+    """`answer` at the dearest that it can be: where it may be `hidden`, as thoughts."""
+    prices = deployment.profile.prices
+    reasoning = answer if hidden and (prices.reasoning or 0) > (prices.output or 0) else 0
+    return replace(told, output=max(answer, told.output), reasoning=max(reasoning, told.reasoning))

@@ -20,6 +20,7 @@ from pllm.core.record import RequestRecord
 from pllm.core.rota import Rota
 from pllm.core.routing import Catalogue
 from pllm.core.strategies import TokenMix
+from pllm.estimating import note_given_up
 from pllm.hedging import Contender, race
 from pllm.state.health import Probe
 from pllm.translation import Translation
@@ -76,6 +77,7 @@ class Pipeline:
         while (step := plan.next(self.upstreams.remaining_s(call))) is not None:
             if step.wait_s:
                 await self.sleep(step.wait_s)
+            call.record.abandon(call.record)
             if (refusal := await self._refused(admission, step, call.record)) is not None:
                 plan.full(step, refusal)
                 continue
@@ -99,6 +101,9 @@ class Pipeline:
         began_s = self.upstreams.clock.monotonic_s()
         try:
             return await admission.enter(step.deployment)
+        except GatewayError:
+            record.stopped = record.attempts > 0
+            raise
         finally:
             record.admit_s += self.upstreams.clock.monotonic_s() - began_s
 
@@ -115,7 +120,11 @@ class Pipeline:
             patience_s = min(patience_s or PROBE_PATIENCE_S, PROBE_PATIENCE_S)
         if patience_s is None:
             watched = self.upstreams.health.observe(step.deployment.id)
-            return await self.upstreams.attempt(step.deployment, call, translation, watched)
+            try:
+                return await self.upstreams.attempt(step.deployment, call, translation, watched)
+            except BaseException:
+                note_given_up(call.record, call, step.deployment)
+                raise
         beside = partial(_beside, plan, admission)
         return await self._hedged(step, probe, patience_s, plan, beside, call, translation)
 
@@ -130,15 +139,15 @@ class Pipeline:
         translation: Translation,
     ) -> Reply:
         started_s = self.upstreams.clock.monotonic_s()
-        records = []
+        contenders: list[Contender] = []
 
         def start(one: Step) -> Contender:
-            record = replace(call.record, failed=[])
-            records.append(record)
+            record = replace(call.record, failed=[], abandoned=[])
             call.record.attempts += 1
             watched = self.upstreams.health.observe(one.deployment.id, probe if one is step else None)
             attempt = self.upstreams.attempt(one.deployment, replace(call, record=record), translation, watched)
-            return Contender(one, record, watched, asyncio.ensure_future(attempt))
+            contenders.append(Contender(one, record, watched, asyncio.ensure_future(attempt)))
+            return contenders[-1]
 
         def failed(one: Step, error: GatewayError) -> None:
             _note_failure(call, one, error.kind.value)
@@ -154,8 +163,8 @@ class Pipeline:
 
         try:
             winner, reply = await race(start, step, beside, patience_s, failed, slower)
-        except GatewayError:
-            call.record.adopt(records[-1])
+        except BaseException:
+            _decided(call, contenders, contenders[-1])
             raise
 
         async def close() -> None:
@@ -163,7 +172,7 @@ class Pipeline:
                 await reply.close()
             call.record.adopt(winner.record)
 
-        call.record.adopt(winner.record)
+        _decided(call, [one for one in contenders if one is not winner], winner)
         return replace(reply, close=close)
 
     def _surroundings(self, call: Call) -> Surroundings:
@@ -184,19 +193,32 @@ class Pipeline:
 
 
 async def _beside(plan: Plan, admission: Admission) -> Step | None:
-    """A second attempt, if its deployment has room. That is asked beside the first one, which may be faster."""
+    """A second attempt, if its deployment has room, and its caller for both. That is asked beside the first one, which may be
+    faster."""
     step = plan.beside()
     if step is None:
         return None
     try:
-        refusal = await admission.enter(step.deployment)
+        refusal = await admission.enter(step.deployment, beside=True)
     except asyncio.CancelledError:
         plan.spared(step)
         raise
+    except GatewayError:
+        plan.spared(step)  # the first goes on alone
+        return None
     if refusal is not None:
         plan.full(step, refusal)
         return None
     return step
+
+
+def _decided(call: Call, over: list[Contender], last: Contender) -> None:
+    """The request goes on as `last` left it. Those that are `over` may have been billed."""
+    for one in over:
+        note_given_up(one.record, call, one.step.deployment)
+        if one is not last:
+            call.record.abandon(one.record)
+    call.record.adopt(last.record)
 
 
 def _settling(reply: Reply, admission: Admission, record: RequestRecord) -> Reply:
@@ -209,8 +231,10 @@ def _settling(reply: Reply, admission: Admission, record: RequestRecord) -> Repl
         finally:
             await admission.close(record)
 
-    state = {"x-pllm-state": "degraded"} if admission.degraded else {}
-    return replace(reply, headers={**reply.headers, **admission.headers, **state}, close=close)
+    more = {"x-pllm-state": "degraded"} if admission.degraded else {}
+    if lost := sum(one.cost_micro_usd or 0 for one in record.abandoned):
+        more["x-pllm-abandoned-cost-usd"] = f"{lost / 1_000_000:.6f}"
+    return replace(reply, headers={**reply.headers, **admission.headers, **more}, close=close)
 
 
 def _note_failure(call: Call, step: Step, why: str) -> None:

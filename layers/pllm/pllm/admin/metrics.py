@@ -50,7 +50,7 @@ def families(fleet: Fleet, catalogue: Catalogue) -> list[Family]:
     requests, asked = list(fleet.requests()), list(fleet.model_requests())
     return [
         *_of_http(requests),
-        *_of_models(asked),
+        *_of_models(asked, list(fleet.model_use())),
         *_of_limits(asked),
         *_of_trouble(requests, asked),
         _of_probes(fleet.probes()),
@@ -67,19 +67,20 @@ def _of_http(requests: _Requests) -> list[Family]:
     ]
 
 
-def _of_models(asked: _Requests) -> list[Family]:
+def _of_models(asked: _Requests, use: _Requests) -> list[Family]:
     ends = [((one.model, one.provider, one.endpoint, str(one.status)), tally.requests) for one, tally in asked]
     times = [((one.model, one.provider), tally) for one, tally in asked if one.deployment]
+    used = [((one.model, one.provider), tally) for one, tally in use if one.deployment]
     tokens = [
         ((*names, kind), number)
-        for names, tally in times
+        for names, tally in used
         for kind, number in (
             ("prompt", tally.prompt_tokens),
             ("completion", tally.completion_tokens),
             ("cached", tally.cached_tokens),
         )
     ]
-    costs = [(names, tally.cost_micro_usd) for names, tally in times]
+    costs = [(names, tally.cost_micro_usd) for names, tally in used]
     usd = {names: micro_usd / 1_000_000 for names, micro_usd in _sums(costs).items()}
     by_model = ("model", "provider")
     return [

@@ -128,7 +128,7 @@ def stats(fleet: Fleet, catalogue: Catalogue, strategy: Strategy) -> Stats:
     instances = list(catalogue.deployments())
     totals, windows = fleet.totals(), {one.id: fleet.window(one.id) for one in instances}
     failures, successes = fleet.last_failure(), fleet.last_success_ms()
-    everything = sum((tally for _, tally in fleet.model_requests()), _NOTHING)
+    everything = sum((tally for _, tally in fleet.model_use()), _NOTHING)
     return Stats(
         registry=_registry(catalogue, instances),
         health=[_health(fleet, one, windows[one.id], failures.get(one.id), successes.get(one.id)) for one in instances],

@@ -5,16 +5,19 @@ requests of one endpoint end. Every name in a series is from a list that is fixe
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from urllib.parse import quote, unquote
 
 from pllm.core.deployment import Deployment
 from pllm.core.histogram import Counts, added, bucket_attributes, bucket_of, read_buckets
-from pllm.core.record import LIMITS, RequestRecord
+from pllm.core.record import LIMITS, Abandoned, RequestRecord
 
 ATTEMPT = "attempt"
 """`endpoint` of the series that count attempts that failed, one for each deployment and reason; they have no status."""
 
+
+ABANDONED = "abandoned"
+"""`endpoint` of the series that count what attempts used that were given up for another; they have no requests."""
 
 PROBE = "probe"
 """`endpoint` of the series that count health probes, by deployment and by what came of them. No client asked."""
@@ -72,11 +75,13 @@ Tallies = Mapping[Series, Tally]
 
 
 def counted(record: RequestRecord, now_ms: int) -> Iterator[tuple[Series, Tally]]:
-    """One request that is over: itself, and each attempt of it that failed."""
+    """One request that is over: itself, each attempt of it that failed, and what those used that were given up."""
     yield series_of(record), _tally(record, now_ms)
     for failed in record.failed:
         deployment, _, why = failed.rpartition(": ")
         yield Series(ATTEMPT, record.model, deployment, error=why), Tally(requests=1, at_ms=now_ms)
+    for one in record.abandoned:
+        yield Series(ABANDONED, record.model, one.deployment, one.provider), replace(_used(one), at_ms=now_ms)
 
 
 def probed(deployment: Deployment, why: str, now_ms: int) -> tuple[Series, Tally]:
@@ -85,17 +90,16 @@ def probed(deployment: Deployment, why: str, now_ms: int) -> tuple[Series, Tally
 
 
 def series_of(record: RequestRecord) -> Series:
+    if record.limited:
+        return Series(record.endpoint, record.model, status=record.status, error=record.error)
     return Series(record.endpoint, record.model, record.deployment, record.provider, record.status, record.error)
 
 
 def _tally(record: RequestRecord, now_ms: int) -> Tally:
-    return Tally(
+    return replace(
+        _used(record),
         requests=1,
         latency_ms=round(record.latency_ms),
-        prompt_tokens=record.prompt_tokens,
-        completion_tokens=record.completion_tokens,
-        cached_tokens=record.cached_tokens,
-        cost_micro_usd=record.cost_micro_usd or 0,
         fallbacks=record.fallbacks,
         retries=record.retries,
         broken=int(record.broken),
@@ -103,6 +107,15 @@ def _tally(record: RequestRecord, now_ms: int) -> Tally:
         cold_starts=int(record.cold_start),
         at_ms=now_ms,
         buckets={bucket_of(record.latency_ms): 1},
+    )
+
+
+def _used(one: RequestRecord | Abandoned) -> Tally:
+    return Tally(
+        prompt_tokens=one.prompt_tokens,
+        completion_tokens=one.completion_tokens,
+        cached_tokens=one.cached_tokens,
+        cost_micro_usd=one.cost_micro_usd or 0,
     )
 
 

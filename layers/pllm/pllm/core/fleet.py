@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pllm.core.breaker import Admission, Breaker
-from pllm.core.counters import ATTEMPT, PROBE, UNCLEAR, Series, Tallies, Tally, summed
+from pllm.core.counters import ABANDONED, ATTEMPT, PROBE, UNCLEAR, Series, Tallies, Tally, summed
 from pllm.core.health import Sums
 from pllm.core.usage_rows import Amounts
 
@@ -12,7 +12,7 @@ WINDOW_MINUTES = 15
 """How far back "lately" goes: as far as the minutes of deployments are kept."""
 
 _NO_ERRORS = frozenset({"slower", UNCLEAR})  # a hedged attempt that was given up; a probe that told nothing
-_OURS = frozenset({ATTEMPT, PROBE})
+_OURS = frozenset({ATTEMPT, ABANDONED, PROBE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,14 @@ class Fleet:
         """Those of requests for a model that there is."""
         return ((series, tally) for series, tally in self.requests() if series.model)
 
+    def model_use(self) -> Iterator[tuple[Series, Tally]]:
+        """Those, and what attempts used that were given up for another."""
+        yield from self.model_requests()
+        yield from ((series, tally) for series, tally in self.counters.items() if series.endpoint == ABANDONED)
+
     def totals(self) -> dict[str, Tally]:
-        """By deployment: the requests that ended there, whatever came of them."""
-        by_deployment = summed((Series("", deployment=one.deployment), tally) for one, tally in self.model_requests())
+        """By deployment: the requests that ended there, whatever came of them, and all that was used there."""
+        by_deployment = summed((Series("", deployment=one.deployment), tally) for one, tally in self.model_use())
         return {series.deployment: tally for series, tally in by_deployment.items()}
 
     def last_success_ms(self) -> dict[str, int]:

@@ -5,7 +5,7 @@ be worked out again from its own counts: the same, or less by under one micro-do
 request's cost is rounded up.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import reduce
 from math import ceil
@@ -13,7 +13,7 @@ from operator import add, attrgetter
 from typing import Any
 
 from pllm.core.pricing import Counts, is_long
-from pllm.core.record import RequestRecord
+from pllm.core.record import Abandoned, RequestRecord
 from pllm.core.sketch import NOTHING, Sketch, packed, read_sketch, sketch_attributes, sketch_of, unpacked
 
 LONG = "~long"
@@ -36,8 +36,9 @@ class Account:
 class Amounts:
     """Sums over requests. Tokens are as in wire.neutral.Usage, but `prompt_tokens` is the whole prompt, cached ones included.
     `unpriced`: requests whose cost is not known and is not in `cost_micro_usd`. `estimated`: requests whose
-    provider did not say what they used. `latencies`: of answers, until the last byte; `firsts`: of those that were streams,
-    until the first event. An answer is what a deployment gave whole: an error is none, nor is what its client left."""
+    provider did not say what they used. An attempt that was given up for another is no request of its own, but is in
+    everything that it used, in these two as well. `latencies`: of answers, until the last byte; `firsts`: of those that were
+    streams, until the first event. An answer is what a deployment gave whole: an error is none, nor is what its client left."""
 
     requests: int = 0
     errors: int = 0
@@ -139,23 +140,41 @@ def account_of(record: RequestRecord) -> Account | None:
     return Account(record.principal, record.model, record.deployment, record.team, tariff_of(record))
 
 
-def tariff_of(record: RequestRecord) -> str:
+def accounts_of(record: RequestRecord) -> Iterator[tuple[Account, Amounts]]:
+    """One request that is over, and each attempt of it that another one took the place of, on its own deployment's account."""
+    account = account_of(record)
+    if account is None:
+        return
+    yield account, amounts_of(record)
+    for one in record.abandoned:
+        yield replace(account, deployment=one.deployment, prices=tariff_of(one)), _used_by(one)
+
+
+def tariff_of(record: RequestRecord | Abandoned) -> str:
     """The version of the prices in force, with LONG where those for long contexts were; empty where no deployment was asked."""
     long = record.used is not None and is_long(record.used, record.prices)
     return record.prices.version + (LONG if long else "") if record.deployment else ""
 
 
 def amounts_of(record: RequestRecord) -> Amounts:
-    """One request, once it is over."""
-    used = record.used or Counts()
-    return Amounts(
+    """One request, once it is over; what attempts before used is not in it."""
+    return replace(
+        _used_by(record),
         requests=1,
         errors=1 if record.error else 0,
+        latency_ms=round(record.latency_ms),
+        latencies=sketch_of(record.latency_ms) if _answered(record) else NOTHING,
+        firsts=sketch_of(record.ttft_ms) if _answered(record) and record.stream and record.ttft_ms is not None else NOTHING,
+    )
+
+
+def _used_by(record: RequestRecord | Abandoned) -> Amounts:
+    used = record.used or Counts()
+    return Amounts(
         prompt_tokens=record.prompt_tokens,
         completion_tokens=record.completion_tokens,
         cached_tokens=record.cached_tokens,
         cost_micro_usd=record.cost_micro_usd or 0,
-        latency_ms=round(record.latency_ms),
         cache_write_5m_tokens=used.cache_write_5m,
         cache_write_1h_tokens=used.cache_write_1h,
         reasoning_tokens=record.reasoning_tokens,
@@ -168,8 +187,6 @@ def amounts_of(record: RequestRecord) -> Amounts:
         search_units=used.search_units,
         unpriced=1 if record.used is not None and record.cost_micro_usd is None else 0,
         estimated=int(record.estimated),
-        latencies=sketch_of(record.latency_ms) if _answered(record) else NOTHING,
-        firsts=sketch_of(record.ttft_ms) if _answered(record) and record.stream and record.ttft_ms is not None else NOTHING,
     )
 
 

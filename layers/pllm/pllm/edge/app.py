@@ -21,7 +21,7 @@ from pllm.edge.media import PATHS, Media
 from pllm.edge.models import Models
 from pllm.edge.responses import Responses
 from pllm.pipeline import Pipeline
-from pllm.telemetry.emf import emf_line
+from pllm.telemetry.emf import abandoned_lines, emf_line
 from pllm.telemetry.log import Emit, crash_site
 from pllm.telemetry.request_line import log_line
 from pllm.telemetry.tracing import Tracing
@@ -198,6 +198,8 @@ class Gateway:
     def _close_record(self, record: RequestRecord) -> None:
         record.ended_s = self._edge.clock.monotonic_s()
         now_ms = int(self._edge.clock.wall_s() * 1000)
+        for line in abandoned_lines(record, self._edge.function, now_ms):
+            self._edge.emit(line)
         self._edge.emit(emf_line(record, self._edge.function, now_ms))
         self._edge.emit(log_line(record, now_ms))
         if self._edge.count is not None:

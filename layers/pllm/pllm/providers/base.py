@@ -16,14 +16,20 @@ from pllm.wire.dialect import UpstreamDialect
 from pllm.wire.lane import Quirks, WireRequest
 
 
+def _nobody() -> None:
+    """Wants to know."""
+
+
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request ready to be sent. `headers` include the credential: never log them."""
+    """A request ready to be sent. `headers` include the credential: never log them. `begun` is called when a connection is
+    there and the request begins to go out on it: from then on the provider may have worked on it."""
 
     url: str
     headers: Mapping[str, str]
     body: bytes
     method: str = "POST"
+    begun: Callable[[], None] = field(default=_nobody, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,7 @@ class Transport(Protocol):
     """The one seam to the network: tests fake exactly this."""
 
     async def send(self, request: HttpRequest, timeouts: Timeouts) -> UpstreamResponse:
-        """Raises GatewayError UPSTREAM_UNREACHABLE (refused, DNS, TLS) or UPSTREAM_TIMEOUT."""
+        """Calls `request.begun`. Raises GatewayError UPSTREAM_UNREACHABLE (refused, DNS, TLS) or UPSTREAM_TIMEOUT."""
         ...
 
 

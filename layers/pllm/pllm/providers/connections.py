@@ -8,6 +8,7 @@ its sockets between two invocations, so both lie in the kernel until somebody lo
 import asyncio
 import select
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import partial
 from weakref import WeakSet
 
@@ -18,6 +19,9 @@ from pllm.providers.tls import aiohttp
 _STALE_WITHIN_S = 1.0
 
 _used: "WeakSet[object]" = WeakSet()
+
+begun: ContextVar[Callable[[], None]] = ContextVar("begun")
+"""Whom a request tells that it begins to go out. aiohttp makes its requests itself and hands nothing through to them."""
 
 
 class StaleConnectionError(aiohttp.ServerDisconnectedError):
@@ -69,6 +73,7 @@ class _Request(aiohttp.ClientRequest):
         protocol = conn.protocol
         if protocol is not None and protocol in _used and (protocol.should_close or _has_news(protocol.transport)):
             raise StaleConnectionError(sent=False)
+        begun.get()()
         return await super().send(conn)
 
 

@@ -16,7 +16,7 @@ from pllm.core.clock import Clock
 from pllm.core.content_coding import Decoding
 from pllm.core.errors import ErrorKind, GatewayError, broken_stream, malformed_upstream
 from pllm.providers.base import HttpRequest, Timeouts, UpstreamResponse
-from pllm.providers.connections import Connections, StaleConnectionError, new_session, watch_loss
+from pllm.providers.connections import Connections, StaleConnectionError, begun, new_session, watch_loss
 from pllm.providers.tls import aiohttp, verified
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -71,6 +71,7 @@ class AiohttpTransport:
             raise _send_failure(error, request.url, timeouts) from error
 
     async def _try(self, session: aiohttp.ClientSession, request: HttpRequest, timeouts: Timeouts) -> aiohttp.ClientResponse:
+        begun.set(request.begun)
         return await session.request(
             request.method,
             URL(request.url, encoded=True),  # exactly as given: a signature covers it

@@ -14,7 +14,7 @@ from typing import Any
 from pllm.core.clock import Clock, rfc3339
 from pllm.core.record import RequestRecord
 from pllm.core.usage_keys import KEPT_S, floor_s, row_key, shard_of
-from pllm.core.usage_rows import Account, Amounts, account_of, amounts_of, attributes, total
+from pllm.core.usage_rows import Account, Amounts, accounts_of, attributes, total
 from pllm.state.store import FLUSH_S, Absent, AnyOf, Compare, StateError, Store, Update
 
 _FLUSH_ROWS = 25
@@ -80,11 +80,9 @@ class Ledger:
 
     def add(self, record: RequestRecord) -> None:
         """One request that is over."""
-        account = account_of(record)
-        if account is None:
-            return
-        self.count(account, amounts_of(record))
-        self._failure_seen |= bool(record.error)
+        for account, amounts in accounts_of(record):
+            self.count(account, amounts)
+            self._failure_seen |= bool(record.error)
 
     def count(self, account: Account, amounts: Amounts) -> None:
         """Requests of this minute."""

@@ -7,6 +7,7 @@ CloudWatch bills every combination of a metric and its dimensions, so both are f
 is a property, for Logs Insights, under OpenTelemetry's GenAI names where there is one.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from pllm.core.errors import ErrorKind
@@ -67,6 +68,29 @@ def emf_line(record: RequestRecord, function: str, timestamp_ms: int) -> dict[st
     if record.provider:
         line["provider"] = record.provider
     return line | _properties(record) | by_model | by_function
+
+
+def abandoned_lines(record: RequestRecord, function: str, timestamp_ms: int) -> Iterator[dict[str, Any]]:
+    """What attempts used that were given up for another: tokens and cost, and no request."""
+    for one in record.abandoned:
+        values: dict[str, float] = {"PromptTokens": one.prompt_tokens, "CompletionTokens": one.completion_tokens}
+        if one.cached_tokens:
+            values["CachedTokens"] = one.cached_tokens
+        if one.cost_micro_usd is not None:
+            values["CostUSD"] = one.cost_micro_usd / 1_000_000
+        if one.estimated:
+            values["EstimatedRequests"] = 1
+        if one.estimated and "CostUSD" in values:
+            values["EstimatedCostUSD"] = values["CostUSD"]
+        line: dict[str, Any] = {
+            "_aws": {"Timestamp": timestamp_ms, "CloudWatchMetrics": [_directive(_PROVIDER, values)]},
+            "function": function,
+            "model": record.model,
+            "provider": one.provider,
+            "request_id": record.request_id,
+            "gen_ai.response.model": one.upstream_model,
+        }
+        yield line | ({"estimated": True} if one.estimated else {}) | values
 
 
 def event_line(values: dict[str, float], function: str, timestamp_ms: int) -> dict[str, Any]:

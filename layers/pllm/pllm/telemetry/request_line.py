@@ -6,7 +6,7 @@ It is also the row of the request in the export to S3: infra/template.yaml has a
 from typing import Any
 
 from pllm.core.pricing import Counts
-from pllm.core.record import RequestRecord
+from pllm.core.record import Abandoned, RequestRecord
 from pllm.core.usage_rows import tariff_of
 
 _NOTHING = Counts()
@@ -46,6 +46,8 @@ def _course(record: RequestRecord) -> dict[str, Any]:
         "upstream_model": record.upstream_model,
         "error": record.error,
         "failed_attempts": record.failed,
+        "abandoned_attempts": [_abandoned(one) for one in record.abandoned],
+        "abandoned_cost_micro_usd": sum(one.cost_micro_usd or 0 for one in record.abandoned),
         "finish": record.finish,
         "broken": record.broken,
         "client_gone": record.client_gone,
@@ -76,3 +78,10 @@ def _used(record: RequestRecord) -> dict[str, Any]:
         "prices": tariff_of(record),
         "estimated": record.estimated,
     }
+
+
+def _abandoned(one: Abandoned) -> str:
+    """In words, since the export's rows have no objects: its counts are in no other field of the line."""
+    cost = "unknown" if one.cost_micro_usd is None else one.cost_micro_usd
+    counts = f"prompt_tokens={one.prompt_tokens} completion_tokens={one.completion_tokens} cost_micro_usd={cost}"
+    return f"{one.deployment}: {counts} prices={tariff_of(one)}" + (" estimated" if one.estimated else "")

@@ -127,9 +127,11 @@ class Router(Section):
     attempt_timeout: Annotated[
         Duration | None, "Longest wait for one attempt's first byte. Default: the entry's `timeout`."
     ] = None
-    hedge_after: Annotated[Duration | None, "Start a second attempt when the first is silent for so long. Default: never."] = (
-        None
-    )
+    hedge_after: Annotated[
+        Duration | None,
+        "Start a second attempt when the first is silent for so long, if limits and budgets have room for both: the one that "
+        "loses may be billed, and is charged. Default: never.",
+    ] = None
     fallbacks: Annotated[Fallbacks, "Models to try, in order, when a model fails."] = field(default_factory=dict)
     context_window_fallbacks: Annotated[Fallbacks, "Models to try when the prompt is too long for a model."] = field(
         default_factory=dict

@@ -167,7 +167,8 @@ def test_an_attempt_that_was_given_up_has_an_account_of_its_own_and_its_cost_can
     record.used, record.prompt_tokens, record.completion_tokens, record.estimated = Counts(1_000, output=7), 1_000, 7, True
     record.cost_micro_usd = cost_micro_usd(record.used, PRICES)
     record.abandon(record)
-    assert amounts_of(record) == Amounts(requests=1)
+    kept = {name: number for name, number in amounts_of(record).numbers().items() if number}
+    assert kept == {"requests": 1}
     record.deployment, record.prices, record.ended_s = "d/2", replace(PRICES, version="other"), 1.0
     (_, own), (account, other) = accounts_of(record)
     assert (own.requests, own.latency_ms, own.cost_micro_usd, own.estimated) == (1, 1_000, 0, 0)

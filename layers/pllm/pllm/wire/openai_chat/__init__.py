@@ -1,7 +1,7 @@
 """OpenAI Chat Completions, both as the dialect clients speak to us and as the one that upstreams understand.
 
 `ChatLane` is the same-dialect lane. `client` and `upstream` translate to and from the neutral form; they load when first
-asked for, since a gateway whose clients and upstreams all speak Chat never translates and need not pay 15 ms at cold start.
+asked for, since a gateway whose clients and upstreams all speak Chat never translates.
 """
 
 from typing import TYPE_CHECKING

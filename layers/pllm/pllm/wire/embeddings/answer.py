@@ -1,4 +1,5 @@
-"""The answer as OpenAI gives it."""
+"""The answer as OpenAI gives it, put together from vectors that are let go of one by one: a list of texts may have megabytes of
+them, and a number is eight times as large in memory as on the wire."""
 
 import struct
 from base64 import b64encode
@@ -10,14 +11,17 @@ from pllm.wire.embeddings.api import Vector
 from pllm.wire.embeddings.request import EncodingFormat
 
 
-def encode_answer(vectors: Sequence[Vector], encoding_format: EncodingFormat, model: str, tokens: int) -> bytes:
-    """`encoding_format` base64: little-endian float32, which OpenAI's SDKs ask for by themselves."""
-    data = [
-        {"object": "embedding", "index": place, "embedding": _base64(vector) if encoding_format == "base64" else vector}
-        for place, vector in enumerate(vectors)
-    ]
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return dumps({"object": "list", "data": data, "model": model, "usage": usage})
+def encode_vector(vector: Vector, place: int, encoding_format: EncodingFormat) -> bytes:
+    """One entry of `data`. `encoding_format` base64: little-endian float32, which OpenAI's SDKs ask for by themselves."""
+    shown = _base64(vector) if encoding_format == "base64" else vector
+    return dumps({"object": "embedding", "index": place, "embedding": shown})
+
+
+def encode_answer(entries: Sequence[bytes], model: str, tokens: int) -> bytes:
+    """`entries`: of encode_vector, in order."""
+    usage = dumps({"prompt_tokens": tokens, "total_tokens": tokens})
+    head, tail = b'{"object":"list","data":[', b'],"model":' + dumps(model) + b',"usage":' + usage + b"}"
+    return head + b",".join(entries) + tail
 
 
 def _base64(vector: Vector) -> str:

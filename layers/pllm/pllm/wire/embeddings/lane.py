@@ -7,8 +7,8 @@ from typing import NoReturn
 
 from pllm.core.errors import ErrorKind, GatewayError, malformed_upstream
 from pllm.core.jsontext import dumps
-from pllm.wire.embeddings.answer import encode_answer
-from pllm.wire.embeddings.api import Embedded, EmbeddingsApi, Vector, wanted_of
+from pllm.wire.embeddings.answer import encode_answer, encode_vector
+from pllm.wire.embeddings.api import EmbeddingsApi, wanted_of
 from pllm.wire.embeddings.request import EmbeddingsRequest
 from pllm.wire.lane import Answer, Part, Target, WireRequest
 from pllm.wire.usage import Usage
@@ -50,22 +50,25 @@ class EmbeddingsLane:
         return ()
 
     def gathered(self, parts: Sequence[Part]) -> Answer:
-        vectors: list[Vector] = []
-        answers = [self._api.decode(part) for part in parts]
-        for texts, answer in zip(self._calls, answers, strict=True):
+        entries: list[bytes] = []
+        counts: list[int | None] = []
+        for texts, part in zip(self._calls, parts, strict=True):
+            answer = self._api.decode(part)
             if len(answer.vectors) != len(texts):
                 raise malformed_upstream(f"it has {len(answer.vectors)} embeddings for {len(texts)} texts")
-            vectors += answer.vectors
-        told = self._told(answers)
-        body = encode_answer(vectors, self._asked.encoding_format, self._public_name, told.tokens)
+            for vector in answer.vectors:
+                entries.append(encode_vector(vector, len(entries), self._asked.encoding_format))
+            counts.append(answer.tokens)
+        told = self._told(counts)
+        body = encode_answer(entries, self._public_name, told.tokens)
         return Answer(body, Usage(input=told.tokens), estimated=told.estimated)
 
     def used(self, parts: Sequence[Part]) -> Usage | None:
         try:
-            answers = [self._api.decode(part) for part in parts]
+            counts = [self._api.decode(part).tokens for part in parts]
         except GatewayError:
             return None
-        return Usage(input=self._told(answers).tokens) if answers else None
+        return Usage(input=self._told(counts).tokens) if counts else None
 
     def answer(self, body: bytes, content_type: str) -> Answer:
         return self.gathered([Part(200, {"content-type": content_type}, body)])
@@ -76,10 +79,11 @@ class EmbeddingsLane:
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         return self._api.error(status, headers, body)
 
-    def _told(self, answers: Sequence[Embedded]) -> _Told:
-        pairs = list(zip(self._calls, answers, strict=False))
-        tokens = sum(_estimate(texts) if answer.tokens is None else answer.tokens for texts, answer in pairs)
-        return _Told(tokens, any(answer.tokens is None for answer in answers))
+    def _told(self, counts: Sequence[int | None]) -> _Told:
+        """`counts`: what the calls told, the first ones where not all were answered."""
+        pairs = zip(self._calls, counts, strict=False)
+        tokens = sum(_estimate(texts) if told is None else told for texts, told in pairs)
+        return _Told(tokens, None in counts)
 
 
 def _estimate(texts: Sequence[str]) -> int:

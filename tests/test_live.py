@@ -15,7 +15,7 @@ from pllm.core.config import CompiledConfig, ConfigError, ConfigProblem, compile
 from pllm.core.config.loader import load
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.live import LOOK_EVERY_S, STALE_AFTER_S, App, FirstLook, LiveGateway, Parts
-from pllm.state.config_version import Pointer, body_key, read_body, read_pointer
+from pllm.state.config_version import Pointer, body_key, breakers_moved, read_body, read_pointer
 from pllm.state.memory import MemoryStore
 from pllm.state.store import Item, StateError, Update
 
@@ -61,6 +61,7 @@ class World:
     variables: dict[str, str] = field(default_factory=lambda: {"KEY": "new"})
     unreadable: bool = False
     hold: asyncio.Event | None = None
+    renewed: list[int] = field(default_factory=list)
 
     def make(self, config: CompiledConfig, variables: Mapping[str, str], version: int) -> App:
         name = config.config.model_list[0].model_name
@@ -88,8 +89,15 @@ class World:
         return FirstLook(self.clock.wall_s(), pointer, body)
 
     def gateway(self, first: FirstLook | None = None) -> LiveGateway:
-        parts = Parts(compiled("deployed"), self.make, self.read_variables, self.table, self.clock, self.lines.append)
+        parts = Parts(
+            compiled("deployed"), self.make, self.read_variables, self.table, self.clock, self.lines.append, self.renew
+        )
         return LiveGateway(parts, VARIABLES, first or FirstLook(self.clock.wall_s(), Pointer()))
+
+    async def renew(self) -> None:
+        """Notes how many answers there were before it was asked for."""
+        await asyncio.sleep(0)
+        self.renewed.append(len(self.answers))
 
     async def publish(self, name: str) -> int:
         history = history_of(self.table, self.clock)
@@ -134,6 +142,31 @@ async def test_a_published_version_answers_the_next_request_after_five_seconds_w
     assert (line["level"], line["version"], line["before"], line["note"]) == ("INFO", 1, 0, "configuration version 1 is in use")
     await world.ask(live)
     assert world.table.reads == 2
+
+
+async def test_news_of_breakers_are_heeded_before_the_next_request_of_an_idle_environment_and_once() -> None:
+    world = World()
+    live = world.gateway()
+    world.clock.advance(STALE_AFTER_S)
+    await world.ask(live)
+    assert world.renewed == []
+    await world.table.update(breakers_moved())
+    await world.publish("a")
+    world.clock.advance(STALE_AFTER_S)
+    await world.ask(live)
+    assert (world.renewed, live.version) == ([1], 1)
+    world.clock.advance(STALE_AFTER_S)
+    await world.ask(live)
+    assert world.renewed == [1]
+
+
+async def test_an_environment_that_starts_has_no_news_of_what_was_before() -> None:
+    world = World()
+    await world.table.update(breakers_moved())
+    live = world.gateway(FirstLook(world.clock.wall_s(), await read_pointer(world.table)))
+    world.clock.advance(STALE_AFTER_S)
+    await world.ask(live)
+    assert world.renewed == []
 
 
 async def test_nobody_waits_for_a_look_that_is_only_due() -> None:

@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from tests.support.key_service import KeyService, key_service
 from tests.support.stores import KINDS, store_of
+from tests.support.versions import history_of
 
 from pllm.core import breaker_moves as moves
 from pllm.core.breaker import Admission, Asked, Breaker, Circuit
 from pllm.core.breaker_policy import BreakerPolicy
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.state.breakers import breaker_key, move_breaker, partition, read_breaker
+from pllm.state.config_version import Pointer, read_pointer
 from pllm.state.memory import MemoryStore
 from pllm.state.store import Applied, Refused, Rejected, Write
 
@@ -88,6 +90,17 @@ async def test_releasing_what_is_free_changes_nothing_and_leaves_no_trace(servic
     assert (await service.breakers.release(DEP, "ops")).generation == 0
     assert await kept(service) is None
     assert await service.audit.newest(service.clock.wall_s(), most=9) == []
+
+
+async def test_each_change_is_news_at_the_pointer_and_no_version_of_the_configuration(service: KeyService) -> None:
+    await service.breakers.open(DEP, "ops")
+    await service.breakers.release(DEP, "ops")
+    await service.breakers.release(DEP, "ops")
+    assert await read_pointer(service.store) == Pointer(breakers=2)
+    history = history_of(service.store, service.clock)
+    published = await history.publish("model_list: [{model_name: a, params: {model: x}}]\n", expected=0, by="ops")
+    await service.breakers.open(DEP, "ops")
+    assert await read_pointer(service.store) == Pointer(1, published.etag, 1, breakers=3)
 
 
 class _Busy(MemoryStore):

@@ -5,7 +5,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from tests.support.faulty import Fault
+from tests.support.faulty import Fault, FaultyStore
 from tests.support.fleet import DEP, POLICY, Environment, fleet
 
 from pllm.core.breaker import Admission, Circuit, Move
@@ -347,6 +347,32 @@ async def test_after_a_thaw_a_choice_waits_for_the_truth(store: Counting, clock:
     await opened(b)
     await a.health.refresh(wait=True)
     assert admission(a) is Admission.NONE
+
+
+async def test_news_of_an_administrator_are_read_at_once_however_young_the_snapshot_is(
+    store: Counting, clock: ManualClock
+) -> None:
+    (a,) = fleet(store, [clock])
+    await a.look()
+    await desk_of(store, clock).open(DEP, "ops")
+    await a.health.refresh(wait=True)
+    assert admission(a) is Admission.ALL
+    await a.health.renew()
+    assert (admission(a), store.queries) == (Admission.NONE, 2)
+
+
+async def test_a_read_that_was_under_way_before_the_news_is_not_taken_for_them(store: Counting, clock: ManualClock) -> None:
+    (a,) = fleet(store, [clock])
+    await a.health.refresh(wait=False)  # set out, and not asked yet
+    await desk_of(store, clock).open(DEP, "ops")
+    await a.health.renew()
+    assert (admission(a), store.queries) == (Admission.NONE, 2)
+
+
+async def test_news_that_cannot_be_read_leave_what_is_known(store: Counting, clock: ManualClock) -> None:
+    (a,) = fleet(FaultyStore(store, always=Fault.THROTTLED), [clock])
+    await a.health.renew()
+    assert admission(a) is Admission.ALL
 
 
 async def test_a_clock_that_jumps_back_does_not_freeze_the_snapshot(store: Counting, clock: ManualClock) -> None:

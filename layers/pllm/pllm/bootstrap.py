@@ -116,7 +116,7 @@ def gateway(
         return application(lasting, start.deployed, start.variables, 0)
     outside = Outside(environment, settings, clock, lasting.transport.simple, lasting.aws)
     make = partial(application, lasting)
-    parts = Parts(start.deployed, make, outside.variables, lasting.store, clock, lasting.emit)
+    parts = Parts(start.deployed, make, outside.variables, lasting.store, clock, lasting.emit, lasting.health.renew)
     return LiveGateway(parts, start.variables, start.first)
 
 

@@ -49,7 +49,8 @@ class FirstLook:
 @dataclass(frozen=True, slots=True)
 class Parts:
     """`deployed` is version 0. `variables` reads the environment and the secret anew: a version often comes with a new key;
-    it may raise GatewayError, then the old ones are used."""
+    it may raise GatewayError, then the old ones are used. `renew`: what is to be done when an administrator has moved a
+    breaker; it does not raise."""
 
     deployed: CompiledConfig
     make: Make
@@ -57,6 +58,7 @@ class Parts:
     reads: Reads
     clock: Clock
     emit: Emit
+    renew: Callable[[], Awaitable[None]] | None = None
 
 
 class LiveGateway:
@@ -66,6 +68,7 @@ class LiveGateway:
         self._parts = parts
         self._variables = variables
         self._version = 0
+        self._breakers = first.pointer.breakers if first.pointer is not None else 0
         self._refused: int | None = None
         self._lost = False
         self._seen_s: float | None = None
@@ -125,7 +128,9 @@ class LiveGateway:
     async def _look(self) -> None:
         now_s = self._tried_s = self._parts.clock.wall_s()
         try:
-            version = (await read_pointer(self._parts.reads)).version
+            pointer = await read_pointer(self._parts.reads)
+            await self._heed(pointer.breakers)
+            version = pointer.version
             if version != self._refused:
                 self._refused = None
                 if version != self._version:
@@ -137,6 +142,11 @@ class LiveGateway:
         if self._lost:
             self._lost = False
             self._parts.emit({"level": "INFO", "message": "configuration", "note": "the table answers again"})
+
+    async def _heed(self, breakers: int) -> None:
+        news, self._breakers = breakers != self._breakers, breakers
+        if news and self._parts.renew is not None:
+            await self._parts.renew()
 
     def _lose(self, reason: str) -> None:
         if not self._lost:

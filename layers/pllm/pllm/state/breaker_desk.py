@@ -9,6 +9,7 @@ from pllm.core.clock import Clock
 from pllm.state.audit import Change
 from pllm.state.breakers import breaker_key, move_breaker, partition, read_breaker
 from pllm.state.changes import Changes, busy
+from pllm.state.config_version import breakers_moved
 from pllm.state.health import Notify
 from pllm.state.store import TransactionalStore
 
@@ -17,7 +18,8 @@ _TRIES = 5
 
 class BreakerDesk:
     """`group`: of deployments, as state.health has it. Every method may raise StateError; `by` is a principal's id. A change
-    is in use in every environment as soon as its snapshot is renewed. `notify` is told of what was forced."""
+    is in use in every environment with its next look at the pointer, within five seconds. `notify` is told of what was
+    forced."""
 
     def __init__(
         self,
@@ -69,7 +71,8 @@ class BreakerDesk:
             assert after is not None  # it names the generation that was read
             before_view = None if item is None else breaker_view(known, now_ms)
             change = Change(by, f"breaker.{verb}", f"breaker/{deployment}", before_view, breaker_view(after, now_ms))
-            if await self._changes.write([move_breaker(self._group, deployment, asked)], change) is None:
+            writes = [move_breaker(self._group, deployment, asked), breakers_moved()]
+            if await self._changes.write(writes, change) is None:
                 if after.forced(now_ms):
                     self._notify(deployment, asked.move, after)
                 return after

@@ -225,7 +225,7 @@ def _body(text: str, loaded: LoadedConfig, version: int) -> dict[str, bytes]:
 def _pointed(before: Pointer, after: Pointer) -> Update:
     """The pointer moved, if it stands where it was seen."""
     unmoved: Condition = AllOf((Compare("version", "=", before.version), Compare("last", "=", before.last)))
-    if before == Pointer():  # nobody has ever moved it, or only from 0 to 0
+    if not before.version and not before.last:  # nobody has ever moved it, or only from 0 to 0
         unmoved = AnyOf((Absent("version"), unmoved))
     return Update(*POINTER, set={"version": after.version, "etag": after.etag, "last": after.last}, condition=unmoved)
 

@@ -1,6 +1,7 @@
 """Which configuration holds: a pointer in the table, and the versions it may point to.
 
-    C / V                pointer: version (0 is the one the functions were deployed with), etag, last (highest number given)
+    C / V                pointer: version (0 is the one the functions were deployed with), etag, last (highest number given);
+                         breakers (how often an administrator has moved one: whoever looks here knows that there is news)
     C / M#<9 digits>     a version's note: etag, by, at (epoch ms), note, size (characters)
     C / B#<9 digits>     its body: the text as it was written and its compiled form, zlib each
 
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pllm.core.config import CompiledConfig, ConfigError, ConfigProblem, load_compiled
-from pllm.state.store import Item, StateError
+from pllm.state.store import Item, StateError, Update
 
 PARTITION = "C"
 POINTER = (PARTITION, "V")
@@ -26,11 +27,13 @@ class Reads(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """The version that holds, 0 for the one the functions were deployed with, and the highest number given so far."""
+    """The version that holds, 0 for the one the functions were deployed with, and the highest number given so far.
+    `breakers` counts what administrators did to breakers."""
 
     version: int = 0
     etag: str = ""
     last: int = 0
+    breakers: int = 0
 
 
 def note_key(version: int) -> tuple[str, str]:
@@ -46,10 +49,15 @@ async def read_pointer(reads: Reads) -> Pointer:
     item = await reads.get(*POINTER, consistent=True)
     if item is None:
         return Pointer()
-    version, etag, last = item.get("version"), item.get("etag"), item.get("last")
-    if not isinstance(version, int) or not isinstance(last, int):
+    version, last, breakers = (item.get(name, 0) for name in ("version", "last", "breakers"))
+    if not isinstance(version, int) or not isinstance(last, int) or not isinstance(breakers, int):
         raise StateError("damaged", sent=False)
-    return Pointer(version, str(etag), last)
+    return Pointer(version, str(item.get("etag", "")), last, breakers)
+
+
+def breakers_moved() -> Update:
+    """The write that tells every environment, at its next look, to read the breakers anew."""
+    return Update(*POINTER, add={"breakers": 1})
 
 
 async def read_text(reads: Reads, version: int) -> str | None:

@@ -109,6 +109,11 @@ class Health:
         if wait and self.cold:
             await asyncio.wait({self._refreshing}, timeout=_COLD_WAIT_S)
 
+    async def renew(self) -> None:
+        """Has the snapshot renewed now, because an administrator has moved a breaker; waits for it, a moment at most."""
+        self._refreshing = self._spawn(self._query_again(self._refreshing))
+        await asyncio.wait({self._refreshing}, timeout=_COLD_WAIT_S)
+
     def view(self, deployments: Iterable[str]) -> HealthView:
         """Health by deployment id, from the snapshot and this environment's own numbers. No IO."""
         now_ms = self._now_ms()
@@ -202,11 +207,16 @@ class Health:
 
     # --- Inside -----------------------------------------------------------------------------------------------------
 
-    async def _query(self) -> None:
+    async def _query_again(self, former: asyncio.Task[None] | None) -> None:
+        if former is not None:  # it may have been asked before the news, and must not be answered after us
+            await asyncio.wait({former})
+        await self._query(consistent=True)
+
+    async def _query(self, *, consistent: bool = False) -> None:
         now_ms = self._now_ms()
         minute = now_ms // 60_000
         try:
-            items = await self._store.query(partition(self._group), since=since(minute - 2))
+            items = await self._store.query(partition(self._group), since=since(minute - 2), consistent=consistent)
         except StateError:
             self._fresh_until_s = self._clock.wall_s() + 1.0
             return

@@ -3,6 +3,7 @@ can have is an order of writes. It also loses requests, loses answers and thrott
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -11,9 +12,6 @@ from typing import Any, Literal
 from pllm.state.store import CONFLICT, Applied, Item, Refused, Rejected, StateError, TransactionalStore, Update, Write
 
 Fault = Literal["none", "request lost", "answer lost", "throttled", "conflict"]
-
-# Between two writes no task has anything to wait for but its turn: this many rounds of the loop bring all of them there.
-_ROUNDS = 25
 
 
 @dataclass
@@ -93,9 +91,16 @@ class Stepped:
         """Runs every coroutine to its end, one write at a time, in an order that the seed decides."""
         tasks = [asyncio.ensure_future(one) for one in work]
         while not all(task.done() for task in tasks):
-            for _ in range(_ROUNDS):
-                await asyncio.sleep(0)
+            await _all_stand_still()
             if self.waiting:
                 self.waiting.pop(self.random.randrange(len(self.waiting))).set_result(None)
         for task in tasks:
             task.result()
+
+
+async def _all_stand_still() -> None:
+    """Between two writes no task has anything to wait for but its turn: lets the loop run until nothing of it is due."""
+    due: deque[asyncio.Handle] = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]
+    await asyncio.sleep(0)
+    while due:
+        await asyncio.sleep(0)

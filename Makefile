@@ -27,6 +27,9 @@ WORKERS ?=
 CONFIG ?=
 DYNAMODB_ENDPOINT ?=
 PYTEST_ARGS ?=
+# Three workers for two cores: one that waits for a process leaves its core to another; tests/conftest.py has the order. Byte
+# code is kept whatever the environment says: else all workers, and all processes they start, compile everything anew.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 --dist=loadfile --no-loadscope-reorder
 # Per cent of lines and branches; what only runs in a worker process or in the emulator is not counted as run.
 COVERAGE := 90
 export MODEL
@@ -59,7 +62,7 @@ test: $(SETUP) $(SAM_SETUP) node check ## everything: lint, types, import contra
 # > Used where they are found: Java 17 (DynamoDB Local), Node and npm (the Node SDK, a mock of the providers, axe),
 # > Chromium (walks /ui and leaves screenshots in .build/ui; PLLM_CHROMIUM=/path/to/it where PATH has none)
 	@if [ "$$CI" = true ]; then $(MAKE) --no-print-directory $(MODEL_SETUP); fi
-	$(BIN)/pytest -n 2 --dist=loadfile $(or $(PYTEST_ARGS),$(if $(filter true,$(CI)),--cov --cov-report=term --cov-fail-under=$(COVERAGE)))
+	$(PYTEST) $(or $(PYTEST_ARGS),$(if $(filter true,$(CI)),--cov --cov-report=term --cov-fail-under=$(COVERAGE)))
 
 check: $(SETUP) $(BROWSER_SETUP) ## the static part of `make test`: ruff, mypy, import contract, lock files
 	$(BIN)/ruff check .

@@ -22,3 +22,10 @@ def local_endpoint() -> Iterator[str]:
     """One DynamoDB Local for all who ask: starting it costs more than most of their tests. Whoever makes a table removes it."""
     with dynamodb_local() as endpoint:
         yield endpoint
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that start processes come first. They wait more than they work: while they wait, `make test`'s other workers go
+    on, and what is left at the end is short and can be shared."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)

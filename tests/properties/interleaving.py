@@ -101,6 +101,7 @@ class Stepped:
 async def _all_stand_still() -> None:
     """Between two writes no task has anything to wait for but its turn: lets the loop run until nothing of it is due."""
     due: deque[asyncio.Handle] = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]
-    await asyncio.sleep(0)
-    while due:
+    while True:
         await asyncio.sleep(0)
+        if not due:
+            return

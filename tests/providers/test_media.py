@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.support.tls import contexts
-from tests.support.upstream import STREAM_HEAD, Cut, Hang, Upstream, chunk, upstream, whole
+from tests.support.upstream import STREAM_HEAD, Cut, Hang, Reset, Upstream, chunk, upstream, whole
 
 from pllm.core.errors import GatewayError
 from pllm.core.public_address import is_public
@@ -156,6 +156,8 @@ async def test_three_redirects_are_followed_and_no_fourth() -> None:
         pytest.param((whole(PNG, content_encoding="gzip"),), "compressed", id="compressed"),
         pytest.param((Cut(),), "broke off", id="no answer"),
         pytest.param((b"HTTP/1.1 200 OK\r\ncontent-length: 60\r\n\r\n" + PNG, Cut()), "broke off", id="cut"),
+        pytest.param((b"HTTP/1.1 200 OK\r\n\r\n" + PNG, Reset()), "broke off", id="reset"),
+        pytest.param((STREAM_HEAD, chunk(PNG), b"nonsense\r\n", Hang()), "broke off", id="chunks that are none"),
         pytest.param((whole(PNG + b"x" * 100),), "larger than 64 bytes", id="too large by its header"),
         pytest.param((STREAM_HEAD, chunk(PNG), chunk(b"x" * 100), Hang()), "larger than 64 bytes", id="too large unannounced"),
     ],

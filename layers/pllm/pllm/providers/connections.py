@@ -9,7 +9,6 @@ import asyncio
 import select
 from collections.abc import Callable
 from contextvars import ContextVar
-from functools import partial
 from weakref import WeakSet
 
 from pllm.core.content_coding import ACCEPTED
@@ -17,6 +16,9 @@ from pllm.providers.tls import aiohttp
 
 # A closed port answers within a round trip. Who closes later had our request, and may have worked on it.
 _STALE_WITHIN_S = 1.0
+
+_LENGTHS = frozenset({"content-length", "transfer-encoding"})
+"""A body without either goes on until its connection closes."""
 
 _used: "WeakSet[object]" = WeakSet()
 
@@ -94,23 +96,42 @@ class _Response(aiohttp.ClientResponse):
             raise
 
 
-def watch_loss(response: aiohttp.ClientResponse, lost: Callable[[bool], None]) -> Callable[[], object]:
-    """Has `lost` told that the connection under an answer is gone, and whether it was reset, until the returned function is
-    called. Not told where the answer had ended before."""
-    if response.connection is None or (protocol := response.connection.protocol) is None:
-        return lambda: None
-    closed = protocol.closed
-    if closed is None:
-        lost(protocol.exception() is not None)
-        return lambda: None
+class Watched:
+    """The end of an answer's body, of which aiohttp does not tell everything: it takes a reset for the end of a body that goes
+    on until its connection closes, and it tells nobody of a body whose chunks are no chunks. `release` it at the end."""
 
-    def tell(closed: "asyncio.Future[None]") -> None:
-        lost(not closed.cancelled() and closed.exception() is not None)
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._content = response.content
+        self._has_length = bool(_LENGTHS & {name.lower() for name in response.headers})
+        self._was_reset = False
+        self._closed: asyncio.Future[None] | None = None
+        connection = response.connection
+        if connection is None or connection.protocol is None:
+            return  # the body had ended with its head
+        self._closed = connection.protocol.closed
+        if self._closed is None:
+            self._lost(connection.protocol.exception() is not None)
+            return
+        self._closed.remove_done_callback(_looked_at)
+        self._closed.add_done_callback(_looked_at)
+        self._closed.add_done_callback(self._connection_closed)
 
-    closed.remove_done_callback(_looked_at)
-    closed.add_done_callback(_looked_at)
-    closed.add_done_callback(tell)
-    return partial(closed.remove_done_callback, tell)
+    @property
+    def broke_off(self) -> bool:
+        """Whether a body that was read to its end is not whole all the same."""
+        return self._was_reset and not self._has_length
+
+    def release(self) -> None:
+        if self._closed is not None:
+            self._closed.remove_done_callback(self._connection_closed)
+
+    def _connection_closed(self, closed: "asyncio.Future[None]") -> None:
+        self._lost(not closed.cancelled() and closed.exception() is not None)
+
+    def _lost(self, reset: bool) -> None:
+        self._was_reset = reset
+        if not self._content.is_eof() and self._content.exception() is None:
+            self._content.set_exception(aiohttp.ClientPayloadError("the connection was lost"))
 
 
 def _looked_at(closed: "asyncio.Future[None]") -> None:

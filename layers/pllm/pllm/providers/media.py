@@ -19,6 +19,7 @@ from yarl import URL
 from pllm.core.errors import GatewayError, invalid
 from pllm.core.media_type import sniff, sniff_document
 from pllm.core.public_address import PublicUrl, RefusedUrlError, is_public, public_url
+from pllm.providers.connections import Watched
 from pllm.providers.tls import aiohttp, verified
 from pllm.wire.addressed_media import Wanted
 from pllm.wire.neutral import Inline
@@ -134,10 +135,12 @@ class MediaFetcher:
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise RefusedUrlError("it came compressed, although that was not asked for")
             budget.expect(response.content_length or 0)
-            pieces = bytearray()
+            pieces, body = bytearray(), Watched(response)
             async for piece in response.content.iter_any():
                 budget.take(len(piece), len(pieces) + len(piece))
                 pieces += piece
+            if body.broke_off:
+                raise RefusedUrlError("its server broke off")
             return _File(bytes(pieces), response.headers.get("content-type", ""), urlsplit(target.url).path)
 
 

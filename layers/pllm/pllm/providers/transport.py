@@ -16,7 +16,7 @@ from pllm.core.clock import Clock
 from pllm.core.content_coding import Decoding
 from pllm.core.errors import ErrorKind, GatewayError, broken_stream, malformed_upstream
 from pllm.providers.base import HttpRequest, Timeouts, UpstreamResponse
-from pllm.providers.connections import Connections, StaleConnectionError, begun, new_session, watch_loss
+from pllm.providers.connections import Connections, StaleConnectionError, Watched, begun, new_session
 from pllm.providers.tls import aiohttp, verified
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -30,9 +30,6 @@ _WHOLE_BYTES = 512 * 1024
 
 # Of a burst of events that arrived together, the first go on before the rest is looked at.
 _FIRST_BYTES = 4 * 1024
-
-_LENGTHS = frozenset({"content-length", "transfer-encoding"})
-"""A body without either goes on until its connection closes."""
 
 
 class AiohttpTransport:
@@ -115,8 +112,7 @@ class _AiohttpResponse:
         self._response = response
         self._connections: Connections | None = connections
         self._idle_s = idle_s
-        self._was_reset = False
-        self._unwatch = watch_loss(response, self._lost)
+        self._body = Watched(response)
         self.status = response.status
         headers: dict[str, str] = {}
         for name, value in response.headers.items():
@@ -145,17 +141,9 @@ class _AiohttpResponse:
             silence.stop()
         if silence.too_long:
             raise _silent(self._idle_s)
-        if self._was_reset and not self.headers.keys() & _LENGTHS:
+        if self._body.broke_off:
             raise broken_stream("the connection was reset")
         decoding.end()
-
-    def _lost(self, reset: bool) -> None:
-        """aiohttp takes a reset for the end of a body that goes on until its connection closes; and it tells nobody of a body
-        whose chunks are no chunks."""
-        self._was_reset = reset
-        content = self._response.content
-        if not content.is_eof() and content.exception() is None:
-            content.set_exception(aiohttp.ClientPayloadError("the connection was lost"))
 
     async def read(self) -> bytes:
         pieces: list[bytes] = []
@@ -171,7 +159,7 @@ class _AiohttpResponse:
         return b"".join(pieces)
 
     async def close(self) -> None:
-        self._unwatch()
+        self._body.release()
         if self._response.content.at_eof():
             self._response.release()
         else:

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from tests.support.processes import Running
+from tests.support.processes import COLD_S, Running
 
 HELLO: Any = [{"role": "user", "content": "hello"}]
 
@@ -35,7 +35,7 @@ def test_a_key_is_made_used_and_listed(local: Running) -> None:
         with pytest.raises(openai.PermissionDeniedError):
             sdk.chat.completions.create(model="demo", messages=HELLO)
     assert made["id"] in pllm(local, "keys", "list")
-    refused = httpx.get(f"{local.url}/api/admin/keys", headers={"authorization": f"Bearer {made['key']}"})
+    refused = httpx.get(f"{local.url}/api/admin/keys", headers={"authorization": f"Bearer {made['key']}"}, timeout=COLD_S)
     assert refused.status_code == 403
 
 
@@ -60,6 +60,6 @@ def test_both_secrets_of_a_rotated_key_work_in_its_grace(local: Running) -> None
 
 def test_nobody_is_signed_by_a_path(local: Running) -> None:
     """`pllm local` verifies no signatures, as API Gateway does not outside the path that it guards."""
-    answer = httpx.get(f"{local.url}/iam/v1/models", headers={"authorization": "AWS4-HMAC-SHA256 Credential=x"})
+    answer = httpx.get(f"{local.url}/iam/v1/models", headers={"authorization": "AWS4-HMAC-SHA256 Credential=x"}, timeout=COLD_S)
     assert answer.status_code == 401
     assert answer.json()["error"]["code"] == "invalid_api_key"

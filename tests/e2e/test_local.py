@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from tests.support.processes import LOCAL_KEY, Running, pllm_local, require
+from tests.support.processes import COLD_S, LOCAL_KEY, Running, pllm_local, require
 from tests.support.upstream_thread import UpstreamThread
 
 from pllm.local import model
@@ -27,7 +27,7 @@ def test_the_banners_curl_and_python_lines_work(local: Running) -> None:
     lines = local.banner.splitlines()
     start = next(n for n, line in enumerate(lines) if line.strip().startswith("curl"))
     curl = "\n".join(lines[start : start + 2])
-    answer = subprocess.run(["sh", "-c", curl], capture_output=True, text=True, timeout=30, check=True).stdout
+    answer = subprocess.run(["sh", "-c", curl], capture_output=True, text=True, timeout=60, check=True).stdout
     assert answer.endswith("data: [DONE]\n\n")
     first = next(n for n, line in enumerate(lines) if "from openai" in line)
     code = "\n".join(line[2:] for line in lines[first : first + 5])
@@ -36,9 +36,9 @@ def test_the_banners_curl_and_python_lines_work(local: Running) -> None:
 
 
 def test_paths_reach_their_function(local: Running) -> None:
-    assert httpx.get(f"{local.url}/health").json() == {"status": "ok"}
-    assert httpx.get(f"{local.url}/api/v1/models", headers=BEARER).status_code == 200
-    assert httpx.get(f"{local.url}/metrics").status_code == 401
+    assert httpx.get(f"{local.url}/health", timeout=COLD_S).json() == {"status": "ok"}
+    assert httpx.get(f"{local.url}/api/v1/models", headers=BEARER, timeout=COLD_S).status_code == 200
+    assert httpx.get(f"{local.url}/metrics", timeout=COLD_S).status_code == 401
 
 
 def _workers(parent: int) -> list[int]:

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from tests.support.processes import LOCAL_KEY, Running
+from tests.support.processes import COLD_S, LOCAL_KEY, Running
 
 LABEL = "[demo upstream, no model]"
 
@@ -58,7 +58,8 @@ def test_embeddings_as_base64_and_as_floats_are_the_same(sdk: openai.OpenAI) -> 
 
 def test_documents_are_ranked(local: Running) -> None:
     body = {"model": "local", "query": "capital of the union", "documents": ["a cat", "the capital"], "return_documents": True}
-    answer = httpx.post(f"{local.url}/v1/rerank", json=body, headers={"authorization": f"Bearer {LOCAL_KEY}"}).json()
+    headers = {"authorization": f"Bearer {LOCAL_KEY}"}
+    answer = httpx.post(f"{local.url}/v1/rerank", json=body, headers=headers, timeout=COLD_S).json()
     assert [one["index"] for one in answer["results"]] == [1, 0]
     assert answer["results"][0] == {"index": 1, "relevance_score": 0.5, "document": {"text": "the capital"}}
 
@@ -153,6 +154,6 @@ def test_moderations(sdk: openai.OpenAI) -> None:
 def test_a_truncated_form_is_refused_through_the_real_runtime(local: Running) -> None:
     body = b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nlocal\r\n--b\r\n\xff\xfe'
     headers = {"authorization": f"Bearer {LOCAL_KEY}", "content-type": "multipart/form-data; boundary=b"}
-    answer = httpx.post(f"{local.url}/v1/audio/transcriptions", content=body, headers=headers)
+    answer = httpx.post(f"{local.url}/v1/audio/transcriptions", content=body, headers=headers, timeout=COLD_S)
     assert answer.status_code == 400
     assert "truncated" in answer.json()["error"]["message"]

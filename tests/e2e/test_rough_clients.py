@@ -15,11 +15,10 @@ from urllib.parse import urlsplit
 import httpx
 import openai
 import pytest
-from tests.support.processes import LOCAL_KEY, Running, pllm_local
+from tests.support.processes import COLD_S, LOCAL_KEY, Running, pllm_local
 
 BEARER = {"authorization": f"Bearer {LOCAL_KEY}"}
 AUTHORIZED = f"Host: x\r\nAuthorization: Bearer {LOCAL_KEY}\r\nContent-Type: application/json\r\n"
-_PATIENCE_S = 20.0
 _SAYS = "[demo upstream, no model] You said: "
 
 
@@ -65,7 +64,7 @@ class Raw:
 
     def __init__(self, running: Running) -> None:
         address = urlsplit(running.url)
-        self.socket = socket.create_connection((address.hostname or "", address.port or 0), timeout=_PATIENCE_S)
+        self.socket = socket.create_connection((address.hostname or "", address.port or 0), timeout=COLD_S)
         self._buffer = b""
 
     def send(self, data: bytes) -> "Raw":
@@ -137,7 +136,7 @@ def raw(gateway: Running) -> Iterator[Raw]:
     connection = Raw(gateway)
     with closing(connection.socket):
         yield connection
-    after = httpx.get(f"{gateway.url}/v1/models/local", headers=BEARER, timeout=_PATIENCE_S)
+    after = httpx.get(f"{gateway.url}/v1/models/local", headers=BEARER, timeout=COLD_S)
     assert after.status_code == 200
 
 

@@ -16,7 +16,7 @@ class Llmock:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._http = httpx.Client(base_url=url)
+        self._http = httpx.Client(base_url=url, timeout=30)
 
     def close(self) -> None:
         self._http.close()

@@ -13,6 +13,8 @@ from threading import Thread, Timer
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL_KEY = "sk-pllm-local"
+COLD_S = 60.0
+"""How long a client waits for a worker that may have to be started first, on a machine that has other things to do."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def _read_on(process: subprocess.Popen[str], log: list[str]) -> None:
 def _stop(process: subprocess.Popen[str]) -> None:
     process.send_signal(signal.SIGINT)
     try:
-        process.wait(timeout=10)
+        process.wait(timeout=30)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

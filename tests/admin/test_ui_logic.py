@@ -1,6 +1,7 @@
 """What the page works out by itself, run by Node: whether an answer is complete, where the API is, how numbers are written."""
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +33,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Ask:
 
 def _asked(folder: Path, questions: Mapping[str, Sequence[Any]]) -> Answers:
     command = ["node", str(ROOT / "tests" / "node" / "ui.mjs"), str(folder)]
-    done = subprocess.run(command, input=json.dumps(questions), capture_output=True, text=True, timeout=60, check=False)
+    west = {**os.environ, "TZ": "America/Los_Angeles"}
+    done = subprocess.run(
+        command, input=json.dumps(questions), capture_output=True, text=True, timeout=60, check=False, env=west
+    )
     assert done.returncode == 0, done.stderr
     answers: Answers = json.loads(done.stdout)
     return answers
@@ -156,6 +160,8 @@ FORMATS = [
     (["percent", 1], "100%"),
     (["percent", None], "–"),
     (["ago", 0, 180_000], "3m ago"),
+    (["day", 1_795_305_600_000], "21 Nov"),
+    (["utcDay", 1_795_305_600_000], "22 Nov"),
     (["ago", 5 * 86_400_000, 0], "in 5d"),
     (["ago", 0, 1_000], "just now"),
     (["plural", 1, "request"], "1 request"),

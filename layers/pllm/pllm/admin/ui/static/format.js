@@ -78,6 +78,11 @@ export function day(at) {
   return missing(at) ? DASH : new Date(at).toLocaleDateString("en-GB", { day: "numeric", month: "short" });
 }
 
+/** 22 Nov, of a day that begins at midnight UTC: west of there it is the day before by the clock on the wall. */
+export function utcDay(at) {
+  return missing(at) ? DASH : new Date(at).toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
+}
+
 /** 22 Nov 2026, 14:05 */
 export function dateTime(at) {
   if (missing(at)) return DASH;

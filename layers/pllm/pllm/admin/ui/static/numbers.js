@@ -1,6 +1,6 @@
 // Numbers over a time, from /api/admin/series: what was asked, what it cost and how long it took.
 
-import { clock, dateTime, day } from "./format.js";
+import { clock, dateTime, day, utcDay } from "./format.js";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -12,7 +12,7 @@ export const RANGES = [
   { id: "hour", label: "60 minutes", period: "minute", periods: 60, time: (at) => clock(at), axis: (at) => clock(at) },
   { id: "day", label: "24 hours", period: "hour", periods: 24, time: dateTime, axis: (at) => clock(at) },
   { id: "week", label: "7 days", period: "hour", periods: 7 * 24, time: dateTime, axis: day },
-  { id: "month", label: "30 days", period: "day", periods: 30, time: (at) => `${day(at)} (UTC)`, axis: day },
+  { id: "month", label: "30 days", period: "day", periods: 30, time: (at) => `${utcDay(at)} (UTC)`, axis: utcDay },
 ];
 
 /** { period, from, to } of a range at this moment, in epoch milliseconds, the period that is going on included. */

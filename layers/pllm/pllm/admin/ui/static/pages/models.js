@@ -91,7 +91,7 @@ function columns(change) {
     { label: "p50", align: "end", class: "ms", cell: (one) => milliseconds(one.speed?.p50_latency_ms) },
     { label: "p95", align: "end", class: "ms", cell: (one) => milliseconds(one.speed?.p95_latency_ms) },
     { label: "p99", align: "end", class: "ms", cell: (one) => milliseconds(one.speed?.p99_latency_ms) },
-    { label: "First token", align: "end", class: "number", cell: firstToken },
+    { label: "First token", align: "end", class: "first", cell: firstToken },
     { label: "Errors", align: "end", class: "ms", cell: errors },
     { label: "Requests", align: "end", class: "number", cell: (one) => short(compact(one.speed?.requests ?? 0), number(one.speed?.requests ?? 0)) },
   ];

@@ -34,7 +34,7 @@ export async function render(root, context) {
     await updates.reload();
     context.announce(`Showing the last ${range.label}`);
   }
-  const head = pageHead(title, "What the gateway does, across every environment", choice, updates.controls);
+  const head = pageHead(title, "What the whole gateway does", choice, updates.controls);
   root.append(head, warning, tiles, charts.node, shares, attention);
   await updates.ready;
 }

@@ -3,7 +3,7 @@
 import { timeSeries } from "../../charts.js";
 import { segments } from "../../components.js";
 import { h, replace } from "../../dom.js";
-import { clock, compact, dateTime, day, milliseconds, usd } from "../../format.js";
+import { clock, compact, dateTime, day, milliseconds, usd, utcDay } from "../../format.js";
 
 const METRICS = [
   {
@@ -40,7 +40,6 @@ const METRICS = [
   },
 ];
 
-const utcDay = (at) => new Date(at).toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
 const TIMES = {
   minute: { time: (at) => clock(at), axis: (at) => clock(at) },
   hour: { time: dateTime, axis: (at, long) => (long ? day(at) : clock(at)) },

@@ -106,6 +106,17 @@ async def test_what_the_gateway_adds_to_an_answer_is_set_aside_too(asked: dict[s
             assert up.requests == []
 
 
+async def test_every_call_that_n_becomes_is_set_aside_with_its_prompt() -> None:
+    words = "word " * 200
+    limited = Limited(Limit(tpm=3 * len(words)))
+    async with upstream() as up:
+        one = deployment(up.base_url, provider="anthropic", dialects=("messages",))
+        async with gateway([one], admissions=limited.admissions) as gw:
+            refused = await gw.chat(messages=[{"role": "user", "content": words}], n=4, max_tokens=1)
+            assert refused.status_code == 429
+            assert up.requests == []
+
+
 async def test_a_list_of_numbers_is_one_prompt() -> None:
     limited = Limited(Limit(tpm=4_000))
     async with upstream() as up:

@@ -49,14 +49,16 @@ def most_of(call: Call, size: InputSize, deployment: Deployment) -> Most:
         max_input_tokens=profile.max_input_tokens,
         max_output_tokens=profile.max_output_tokens,
         choices=(_largest(call.body, _CHOICES.get(call.dialect, ())) or 1) * _prompts(call),
-        demand=_demand(call, deployment),
+        demand=_demand(call, size, deployment),
     )
 
 
-def _demand(call: Call, deployment: Deployment) -> Demand:
-    """Of pictures, the deployment's own `n` where the client names none."""
+def _demand(call: Call, size: InputSize, deployment: Deployment) -> Demand:
+    """Of pictures, the deployment's own `n` where the client names none. Where `n` may become as many calls (wire.fan_out),
+    each of them reads the whole prompt."""
     if call.native is None:
-        return Demand()
+        calls = (_largest(call.body, ("n",)) or 1) if call.dialect == "chat" and deployment.dialects[0] != "chat" else 1
+        return Demand(inputs=calls, repeated_bytes=(calls - 1) * size.tokens())
     demand = call.native.demand
     usual = _largest(deployment.defaults, ("n",)) or 0
     return replace(demand, images=max(demand.images, usual)) if demand.images else demand

@@ -252,12 +252,15 @@ async def test_a_deployments_own_limit_is_charged_its_own_attempt_only() -> None
         assert gate["t"] == 5_000 - row.prompt_tokens - MOST_ANSWER
 
 
-async def test_the_books_agree_whatever_becomes_of_the_attempts() -> None:
+@pytest.mark.parametrize("hedge_after_s", [None, 0.01], ids=["one after the other", "hedged"])
+async def test_the_books_agree_whatever_becomes_of_the_attempts(hedge_after_s: float | None) -> None:
     """Budget, ledger and log: each the sum over all attempts of all requests."""
     random = Random(5)
     failures: list[Step] = [Hang(), Cut(), Cut(), whole(b"", 500), told(0, 0)[:-9]]
     never = BreakerPolicy(min_failures=10_000)
-    async with world(retries=1, limit=Limit(tpm=10_000_000), breaker=never, attempt_timeout_s=0.1) as here:
+    async with world(
+        retries=1, limit=Limit(tpm=10_000_000), breaker=never, attempt_timeout_s=0.1, hedge_after_s=hedge_after_s
+    ) as here:
         logged = 0
         for _ in range(25):
             for up in (here.first, here.second):

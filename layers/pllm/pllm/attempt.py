@@ -179,7 +179,7 @@ class Upstreams:
                 http = await self.endpoints[deployment.provider].provider.prepare(deployment, wire, trying.dialect)
                 if trying.span is not None:
                     trying.span.url = http.url.partition("?")[0]
-                http = replace(http, begun=trying.begun)
+                http = http.telling(trying.begun)
                 response = await send_copies(self.transport, http, _timeouts(trying), wire.copies)
                 trying.record.upstream_s += self.clock.monotonic_s() - trying.sent_s
                 if trying.span is not None:
@@ -197,7 +197,7 @@ class Upstreams:
             http = await provider.prepare(trying.deployment, call, trying.dialect)
             if trying.span is not None:
                 trying.span.url = http.url.partition("?")[0]
-            return replace(http, begun=trying.begun)
+            return http.telling(trying.begun)
 
         found = await gather(self.transport, prepare, trying.wire, _timeouts(trying))
         came_s = self.clock.monotonic_s()

@@ -77,7 +77,8 @@ class Pipeline:
         while (step := plan.next(self.upstreams.remaining_s(call))) is not None:
             if step.wait_s:
                 await self.sleep(step.wait_s)
-            call.record.abandon(call.record)
+            if call.record.attempts:
+                call.record.abandon(call.record)
             if (refusal := await self._refused(admission, step, call.record)) is not None:
                 plan.full(step, refusal)
                 continue

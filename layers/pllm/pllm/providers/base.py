@@ -31,6 +31,10 @@ class HttpRequest:
     method: str = "POST"
     begun: Callable[[], None] = field(default=_nobody, repr=False, compare=False)
 
+    def telling(self, begun: Callable[[], None]) -> "HttpRequest":
+        """The same request, of which `begun` is told."""
+        return HttpRequest(self.url, self.headers, self.body, self.method, begun)
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:

@@ -178,6 +178,27 @@ async def test_an_event_waits_for_a_comment_that_a_slow_client_still_takes(monke
     assert taken == [b"", b": keep-alive\n\n", DELTA, b""]
 
 
+async def test_a_comment_that_fails_when_the_stream_has_ended_is_nobodys_concern(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "KEEP_ALIVE_S", 0.01)
+    commented, leaves = asyncio.Event(), asyncio.Event()
+    taken: list[bytes] = []
+
+    async def send(message: Any) -> None:
+        if message.get("body", b"").startswith(b":"):
+            commented.set()
+            await leaves.wait()
+            raise OSError("the client is gone")
+        taken.append(message.get("body", b""))
+
+    async def pieces() -> AsyncGenerator[bytes]:
+        yield DELTA
+        await commented.wait()
+        asyncio.get_running_loop().call_later(0.02, leaves.set)
+
+    await event_stream.send_pieces(send, (), pieces())
+    assert taken == [b"", DELTA, b""]
+
+
 @pytest.mark.parametrize("whole", [True, False], ids=["with the whole answer waiting", "in the middle"])
 async def test_a_client_that_reads_nothing_until_the_deadline_is_accounted_for(
     whole: bool, monkeypatch: pytest.MonkeyPatch

@@ -55,6 +55,7 @@ class _Voice:
         self._saying = False
 
     async def end(self) -> None:
+        self._saying = True  # whoever waits below must not be cancelled for the comment that it waits for
         self._timer.cancel()
         if self._comment is not None:
             # A comment that cannot be sent means the client is gone; the stream's own send says so.

@@ -38,8 +38,9 @@ def test_the_breakers_word_is_passed_on() -> None:
 
 
 def test_sums_add_up_field_by_field() -> None:
-    total = Sums(1, 2, 3, 4, 5, 6, 7)
-    total.add(Sums(10, 20, 30, 40, 50, 60, 70))
+    total, more = Sums(1, 2, 3, 4, 5, 6, 7), Sums(10, 20, 30, 40, 50, 60, 70)
+    assert total + more == Sums(11, 22, 33, 44, 55, 66, 77)
+    total.add(more)
     assert total == Sums(11, 22, 33, 44, 55, 66, 77)
     assert Sums().empty
     assert not total.empty

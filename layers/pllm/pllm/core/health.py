@@ -30,6 +30,18 @@ class Sums:
         for name in SUM_FIELDS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
+    def __add__(self, other: "Sums") -> "Sums":
+        """Field by field: every request adds those of every deployment that it may go to."""
+        return Sums(
+            self.ok + other.ok,
+            self.failed + other.failed,
+            self.latency_ms + other.latency_ms,
+            self.latencies + other.latencies,
+            self.first_ms + other.first_ms,
+            self.firsts + other.firsts,
+            self.tokens + other.tokens,
+        )
+
     @property
     def empty(self) -> bool:
         return not any(getattr(self, name) for name in SUM_FIELDS)

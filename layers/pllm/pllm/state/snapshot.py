@@ -56,12 +56,12 @@ class Snapshot:
 
     def assume(self, minute: int, deployment: str, sums: Sums) -> None:
         """Numbers of ours that may have reached the table: counted here, whatever it says next."""
-        self._minutes[minute, deployment] = _sum(self.sums(minute, deployment), sums)
+        self._minutes[minute, deployment] = self.sums(minute, deployment) + sums
 
     def with_ours(self, minute: int, deployment: str, pending: Mapping[tuple[int, str], Sums]) -> Sums:
         """The fleet's numbers and those of ours that the table has not got yet."""
         fleet, ours = self.sums(minute, deployment), pending.get((minute, deployment))
-        return fleet if ours is None else _sum(fleet, ours)
+        return fleet if ours is None else fleet + ours
 
     def move(self, deployment: str, asked: Asked) -> Breaker | None:
         """A move made here alone, while the table cannot be asked; the next query's answer goes before it."""
@@ -83,13 +83,6 @@ class Snapshot:
         minute, rest_ms = divmod(now_ms, 60_000)
         minutes = [self.with_ours(minute - back, deployment, pending) for back in range(MINUTES)]
         return blended(seen(self.breaker(deployment)), minutes, rest_ms / 1000, in_flight, now_ms)
-
-
-def _sum(one: Sums, other: Sums) -> Sums:
-    both = Sums()
-    both.add(one)
-    both.add(other)
-    return both
 
 
 def _larger(one: Sums, other: Sums) -> Sums:

@@ -32,7 +32,7 @@ def weights() -> pathlib.Path | None:
 
 
 def serve(port: int, threads: int) -> None:
-    """Serves until SIGTERM or SIGINT. Prints the address once the model is loaded."""
+    """Serves until SIGTERM or SIGINT. `port` 0 takes a free one. Prints the address once the model is loaded."""
     xllamacpp = importlib.import_module("xllamacpp")  # about 100 MB of libraries: only this process pays
 
     path = weights()

@@ -67,17 +67,7 @@ async def _demo(says: str) -> AsyncIterator[Upstream]:
 @asynccontextmanager
 async def _real() -> AsyncIterator[Upstream]:
     threads = str(max(1, (os.cpu_count() or 2) // 2))
-    port = _free_port()
-    arguments = ("--port", str(port), "--threads", threads)
-    async with child("pllm.local.model", *arguments, start_s=_MODEL_START_S, name="The embedded model"):
+    arguments = ("--port", "0", "--threads", threads)
+    async with child("pllm.local.model", *arguments, start_s=_MODEL_START_S, name="The embedded model") as address:
         says = f"real model: SmolLM2-135M on this machine ({threads} thread{'s' if threads != '1' else ''}); small, often wrong"
-        yield Upstream(model.NAME, f"http://127.0.0.1:{port}/v1", says)
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        yield Upstream(model.NAME, f"{address}/v1", says)

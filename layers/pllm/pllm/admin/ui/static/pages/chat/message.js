@@ -69,6 +69,7 @@ function factList(told) {
     ["Overhead", facts["overhead-ms"] && milliseconds(Number(facts["overhead-ms"]))],
     ["Tokens", usage && `${number(usage.prompt_tokens)} in, ${number(usage.completion_tokens)} out`],
     ["Cost", cost(told.facts)],
+    ["Given-up attempts", facts["abandoned-cost-usd"] && usdWhole(Number(facts["abandoned-cost-usd"]))],
     ["Cache", facts.cache],
     ["Dropped", facts.dropped],
     ["Emulated", facts.emulated],

@@ -1,7 +1,7 @@
 // One question to the gateway, as any client asks it, and what came of it. A stream counts as finished only if it says so:
 // with a finish reason and [DONE]. Everything else is broken, and is shown to be.
 
-const FACTS = ["model", "provider", "deployment", "attempts", "overhead-ms", "cost-usd", "estimated", "cache", "dropped", "emulated", "state"];
+const FACTS = ["model", "provider", "deployment", "attempts", "overhead-ms", "cost-usd", "abandoned-cost-usd", "estimated", "cache", "dropped", "emulated", "state"];
 
 /** { data, comments } of each block of server-sent events, `data` null where it has none. A block that the end cuts off is none. */
 export async function* blocks(body) {

@@ -163,6 +163,26 @@ async def test_a_text_that_fails_fails_the_request_and_the_others_are_paid_for()
         assert (await limited.left()).tokens_left == 10_000 - 10
 
 
+async def test_a_throttled_list_goes_on_where_it_was() -> None:
+    """Trying again pays for no text twice, and says in the end what all of it used."""
+    refused = {"xx": 2, "xxxxx": 1}
+
+    def busy(body: Any) -> tuple[int, Any, dict[str, str]]:
+        text = body["inputText"]
+        if refused.get(text):
+            refused[text] -= 1
+            return 429, {"message": "Too many requests"}, {"x-amzn-errortype": "ThrottlingException"}
+        return titan_answer(body)
+
+    async with provider(busy) as up, gateway([one_of(TITAN_V2, up.base_url)], retries=4) as gw:
+        texts = ["x" * n for n in range(1, 31)]
+        answer = await sdk_of(gw).embeddings.create(model="m", input=texts)
+        assert [one.embedding[0] for one in answer.data] == [float(n) for n in range(1, 31)]
+        assert answer.usage.prompt_tokens == sum(range(1, 31))
+        assert len(up.seen) == 30 + 3
+        assert gw.log()["attempts"] > 1
+
+
 async def test_every_text_of_a_list_is_reserved_for() -> None:
     """Each may be as long as the model takes; what is not asked for is an answer of tokens."""
     limited = Limited(Limit(tpm=25_000))

@@ -1,9 +1,27 @@
 """Titan by InvokeModel: one text a call, judged by botocore."""
 
+from dataclasses import replace
+from typing import cast
+
 import pytest
-from tests.wire.embeddings.worlds import TITAN_IMAGE, TITAN_V1, TITAN_V2, answered, lane, part, sent, unpacked
+from tests.wire.embeddings.worlds import (
+    COHERE_V3,
+    CONTEXT,
+    TITAN_IMAGE,
+    TITAN_V1,
+    TITAN_V2,
+    answered,
+    call,
+    deployment,
+    lane,
+    part,
+    sent,
+    target,
+    unpacked,
+)
 
 from pllm.core.errors import ErrorKind, GatewayError
+from pllm.wire.lane import GatheringLane
 
 
 def test_every_text_is_a_call_in_its_order() -> None:
@@ -80,13 +98,30 @@ def test_where_no_tokens_are_told_they_are_estimated_and_that_is_said() -> None:
 
 def test_what_some_calls_used_is_known_when_another_fails() -> None:
     made = lane(TITAN_V2, input=["a", "b", "c"])
-    used = made.used(
-        [part({"embedding": [1.0], "inputTextTokenCount": 5}), part({"embedding": [1.0], "inputTextTokenCount": 6})]
-    )
-    assert used is not None
-    assert used.input == 11
     assert made.used([]) is None
     assert made.used([part("nonsense")]) is None
+    used = made.used([replace(part({"embedding": [1.0], "inputTextTokenCount": 5 + n}), number=n) for n in (0, 2)])
+    assert used is not None
+    assert used.input == 12
+
+
+def test_a_call_that_was_answered_is_not_made_again() -> None:
+    asked = call(input=["a", "bb", "ccc", "d"])
+
+    def again(of: tuple[str, str] = TITAN_V2) -> GatheringLane:
+        return cast("GatheringLane", asked.lane(deployment(of), target(of), CONTEXT)[0])
+
+    answers = [part({"embedding": [float(n)], "inputTextTokenCount": n}) for n in range(4)]
+    again().used([replace(answers[n], number=n) for n in (0, 2)])
+    second = again()
+    assert [body["inputText"] for body in sent(second)] == ["bb", "d"]
+    used = second.used([replace(answers[3], number=1)])
+    assert used is not None
+    assert used.input == 5
+    answer = answered(again(), answers[1])
+    assert [one["embedding"] for one in answer["data"]] == [[0.0], [1.0], [2.0], [3.0]]
+    assert answer["usage"]["prompt_tokens"] == 6
+    assert len(sent(again(COHERE_V3))[0]["texts"]) == 4
 
 
 def test_errors_are_bedrocks() -> None:

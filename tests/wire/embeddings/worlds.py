@@ -45,7 +45,7 @@ def deployment(of: tuple[str, str], **changes: Any) -> Deployment:
     row = Registry().get(provider)
     assert row is not None
     fields: dict[str, Any] = {"dialects": row.dialects, "profile": profile(provider, model)}
-    return Deployment(f"m@{provider}", "m", provider, model, **(fields | changes))
+    return Deployment(f"m@{provider}/{model}", "m", provider, model, **(fields | changes))
 
 
 def target(of: tuple[str, str], **changes: Any) -> Target:

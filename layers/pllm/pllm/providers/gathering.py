@@ -50,7 +50,7 @@ class _Sending:
         """Makes the next call, until there is none left or one failed."""
         for number, body in self._left:
             try:
-                part = await self._one(body)
+                part = await self._one(number, body)
             except GatewayError as error:
                 self.failure = self.failure or error
                 return
@@ -61,11 +61,12 @@ class _Sending:
             if self.failure is not None:
                 return
 
-    async def _one(self, body: bytes) -> Part:
+    async def _one(self, number: int, body: bytes) -> Part:
         http = await self._prepare(replace(self._request, body=body))
         response = await self._transport.send(http, self._timeouts)
         try:
             good = 200 <= response.status < 300
-            return Part(response.status, response.headers, await (response.read() if good else error_body(response)))
+            answer = await (response.read() if good else error_body(response))
+            return Part(response.status, response.headers, answer, number)
         finally:
             await response.close()

@@ -113,11 +113,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The answer to one call of several. `headers` has lower-case names."""
+    """The answer to one call of several. `headers` has lower-case names; `number`: the place of its call among the `bodies`."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    number: int = 0
 
 
 class Relay(Protocol):
@@ -191,7 +192,8 @@ class GatheringLane(Lane, Protocol):
         ...
 
     def used(self, parts: Sequence[Part]) -> Usage | None:
-        """What the calls used that were answered before another one failed; None where there were none. Never raises."""
+        """What the calls used that were answered before another one failed; None where there were none. They may be kept, not
+        to be made again when the request is tried once more. Never raises."""
         ...
 
 

@@ -11,7 +11,7 @@ from pllm.wire.dialect import UpstreamDialect
 from pllm.wire.embeddings.api import EmbeddingsApi
 from pllm.wire.embeddings.lane import EmbeddingsLane
 from pllm.wire.embeddings.request import EmbeddingsRequest, holds_tokens, inputs_of, read_request
-from pllm.wire.lane import AnswerContext, Lane, NativeCall, Target
+from pllm.wire.lane import AnswerContext, Lane, NativeCall, Part, Target
 
 _APIS = {
     "titan-embed": ("pllm.wire.embeddings.titan", "titan"),
@@ -30,6 +30,7 @@ class EmbeddingsCall:
         self._plain = plain
         self._body = body
         self._read: EmbeddingsRequest | None = None
+        self._kept: dict[str, dict[int, Part]] = {}
 
     @property
     def demand(self) -> Demand:
@@ -51,7 +52,7 @@ class EmbeddingsCall:
         if self._read is None:
             self._read = read_request(self._body)
         api = _api(deployment, target)
-        return EmbeddingsLane(self._read, api, target), api.dialect
+        return EmbeddingsLane(self._read, api, target, self._kept.setdefault(deployment.id, {})), api.dialect
 
 
 def _is_plain(deployment: Deployment) -> bool:

@@ -26,15 +26,18 @@ class _Told:
 
 
 class EmbeddingsLane:
-    """See `wire.lane.GatheringLane`. Raises GatewayError(400) naming the field, from the constructor."""
+    """See `wire.lane.GatheringLane`. `kept`: good answers of an earlier try at the same deployment, by their call's place:
+    those calls are not made again. Raises GatewayError(400) naming the field, from the constructor."""
 
-    def __init__(self, asked: EmbeddingsRequest, api: EmbeddingsApi, target: Target) -> None:
+    def __init__(self, asked: EmbeddingsRequest, api: EmbeddingsApi, target: Target, kept: dict[int, Part]) -> None:
         wanted, self._dropped = wanted_of(asked, api, target)
         self._asked, self._api = asked, api
         self._public_name = target.public_name
         step = api.texts_per_call
         self._calls = [asked.texts[start : start + step] for start in range(0, len(asked.texts), step)]
-        bodies = tuple(dumps(api.encode(texts, wanted, target)) for texts in self._calls)
+        self._kept = kept
+        self._open = [place for place in range(len(self._calls)) if place not in kept]
+        bodies = tuple(dumps(api.encode(self._calls[place], wanted, target)) for place in self._open)
         self._request = WireRequest(api.path(target), bodies[0], target.model, stream=False, bodies=bodies)
 
     @property
@@ -52,23 +55,23 @@ class EmbeddingsLane:
     def gathered(self, parts: Sequence[Part]) -> Answer:
         entries: list[bytes] = []
         counts: list[int | None] = []
-        for texts, part in zip(self._calls, parts, strict=True):
-            answer = self._api.decode(part)
+        answered = {**self._kept, **dict(zip(self._open, parts, strict=True))}
+        for place, texts in enumerate(self._calls):
+            answer = self._api.decode(answered[place])
             if len(answer.vectors) != len(texts):
                 raise malformed_upstream(f"it has {len(answer.vectors)} embeddings for {len(texts)} texts")
             for vector in answer.vectors:
                 entries.append(encode_vector(vector, len(entries), self._asked.encoding_format))
             counts.append(answer.tokens)
-        told = self._told(counts)
+        told = _told(self._calls, counts)
         body = encode_answer(entries, self._public_name, told.tokens)
         return Answer(body, Usage(input=told.tokens), estimated=told.estimated)
 
     def used(self, parts: Sequence[Part]) -> Usage | None:
-        try:
-            counts = [self._api.decode(part).tokens for part in parts]
-        except GatewayError:
-            return None
-        return Usage(input=self._told(counts).tokens) if counts else None
+        self._kept.update({self._open[part.number]: part for part in parts if self._is_whole(part)})
+        places = sorted(self._kept)
+        counts = [self._api.decode(self._kept[place]).tokens for place in places]
+        return Usage(input=_told([self._calls[place] for place in places], counts).tokens) if counts else None
 
     def answer(self, body: bytes, content_type: str) -> Answer:
         return self.gathered([Part(200, {"content-type": content_type}, body)])
@@ -79,11 +82,17 @@ class EmbeddingsLane:
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         return self._api.error(status, headers, body)
 
-    def _told(self, counts: Sequence[int | None]) -> _Told:
-        """`counts`: what the calls told, the first ones where not all were answered."""
-        pairs = zip(self._calls, counts, strict=False)
-        tokens = sum(_estimate(texts) if told is None else told for texts, told in pairs)
-        return _Told(tokens, None in counts)
+    def _is_whole(self, part: Part) -> bool:
+        try:
+            return len(self._api.decode(part).vectors) == len(self._calls[self._open[part.number]])
+        except GatewayError:
+            return False
+
+
+def _told(calls: Sequence[Sequence[str]], counts: Sequence[int | None]) -> _Told:
+    """`counts`: what each of the calls told of its tokens."""
+    pairs = zip(calls, counts, strict=True)
+    return _Told(sum(_estimate(texts) if told is None else told for texts, told in pairs), None in counts)
 
 
 def _estimate(texts: Sequence[str]) -> int:

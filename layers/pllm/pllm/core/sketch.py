@@ -5,8 +5,10 @@ order and however often it is done. A percentile of the merged counts is within 
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from struct import calcsize, pack, unpack
 
 _TO_A_DOUBLING = 8
 _DOUBLINGS = 20
@@ -90,6 +92,12 @@ def sketch_of(*times_ms: float) -> Sketch:
 # --- In the table ----------------------------------------------------------------------------------------------------
 
 
+@cache
+def _names(letter: str) -> dict[str, int]:
+    """Of attributes -> the bucket that each is of."""
+    return {f"{letter}{bucket}": bucket for bucket in range(BUCKETS)}
+
+
 def sketch_attributes(sketch: Sketch, letter: str) -> dict[str, int]:
     """As attributes that can be added to those of an item: one for each bucket that has a count."""
     return {f"{letter}{bucket}": number for bucket, number in sketch.counts.items()}
@@ -97,47 +105,31 @@ def sketch_attributes(sketch: Sketch, letter: str) -> dict[str, int]:
 
 def read_sketch(item: Mapping[str, object], letter: str) -> Sketch:
     """Of an item that sketch_attributes() were added to."""
-    found = ((name[1:], number) for name, number in item.items() if name[0] == letter)
-    return Sketch({int(rest): number for rest, number in found if rest.isdecimal() and isinstance(number, int) and number})
+    names = _names(letter)
+    found = ((names[name], item[name]) for name in item.keys() & names.keys())
+    return Sketch({bucket: number for bucket, number in found if isinstance(number, int) and number})
+
+
+# Counts in as few bytes as the largest of them needs.
+_WIDTHS = {"B": 2**8, "H": 2**16, "I": 2**32, "Q": 2**64}
 
 
 def packed(sketch: Sketch) -> bytes:
-    """As one value that is set whole, at a quarter of the size: gaps between buckets and their counts, in base 128."""
-    data = bytearray()
-    before = 0
-    for bucket, number in sorted(sketch.counts.items()):
-        data += bytes((*_base_128(bucket - before), *_base_128(number)))
-        before = bucket
-    return bytes(data)
+    """As one value that is set whole, at half of the size: how wide the counts are, a byte for each bucket, its counts."""
+    width = next(code for code, most in _WIDTHS.items() if max(sketch.counts.values(), default=0) < most)
+    buckets = sorted(sketch.counts)
+    counts = pack(f"<{len(buckets)}{width}", *(sketch.counts[bucket] for bucket in buckets))
+    return width.encode() + bytes(buckets) + counts
 
 
 def unpacked(data: bytes) -> Sketch:
     """Raises ValueError for what packed() did not make."""
-    numbers = list(_numbers(data))
-    bucket, counts = 0, {}
-    for gap, number in zip(numbers[::2], numbers[1::2], strict=True):
-        bucket += gap
-        counts[bucket] = number
-    if counts and max(counts) >= BUCKETS:
-        raise ValueError(f"there is no bucket {max(counts)}")
-    return Sketch(counts)
-
-
-def _base_128(number: int) -> Iterator[int]:
-    """The lowest seven bits first; all but the last byte have the highest bit set."""
-    while number > 127:
-        yield number & 127 | 128
-        number >>= 7
-    yield number
-
-
-def _numbers(data: Iterable[int]) -> Iterator[int]:
-    number, shift = 0, 0
-    for byte in data:
-        number |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            yield number
-            number, shift = 0, 0
-    if shift:
-        raise ValueError("the last number is cut")
+    width = data[:1].decode("latin-1")
+    size = 1 + calcsize(f"<{width}") if width in _WIDTHS else 0
+    if not size or (len(data) - 1) % size:
+        raise ValueError("these bytes are no sketch")
+    number = (len(data) - 1) // size
+    buckets = data[1 : number + 1]
+    if max(buckets, default=0) >= BUCKETS:
+        raise ValueError(f"there is no bucket {max(buckets)}")
+    return Sketch(dict(zip(buckets, unpack(f"<{number}{width}", data[number + 1 :]), strict=True)))

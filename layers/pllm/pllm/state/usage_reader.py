@@ -1,13 +1,15 @@
 """Reading usage: rows that are rolled up as far as they are, and finer ones for the time since."""
 
+from collections import defaultdict
+
 from pllm.core.clock import Clock
 from pllm.core.usage_keys import KEPT_S, LENGTH_S, Period, Span, floor_s, spans
 from pllm.core.usage_report import Group, Line, Page, Summary, UsageQuery
-from pllm.core.usage_rows import Amounts, total
+from pllm.core.usage_rows import Running, total
 from pllm.state.store import Store
 from pllm.state.usage_table import read_mark, read_rows
 
-Sums = dict[tuple[int, Group], Amounts]
+Sums = defaultdict[tuple[int, Group], Running]
 
 
 class UsageReader:
@@ -19,13 +21,12 @@ class UsageReader:
 
     async def report(self, query: UsageQuery) -> Page:
         """Raises StateError."""
-        open_sums: Sums = {}
+        open_sums: Sums = defaultdict(Running)
         lines: list[Line] = []
         for span in await self._spans(query):
             for row in await read_rows(self._store, span):
                 if query.holds(row.account):
-                    place = (floor_s(query.period, row.start_s), query.group(row.account))
-                    open_sums[place] = open_sums.get(place, Amounts()) + row.amounts
+                    open_sums[floor_s(query.period, row.start_s), query.group(row.account)].add(row.amounts)
             lines += _finished(query, open_sums, span.end_s)
             if len(lines) > query.limit:
                 break
@@ -35,17 +36,16 @@ class UsageReader:
 
     async def summary(self, query: UsageQuery) -> Summary:
         """All of it at once, whatever its `limit` and `after`. Raises StateError."""
-        periods: dict[int, Amounts] = {}
-        groups: dict[Group, Amounts] = {}
+        periods: defaultdict[int, Running] = defaultdict(Running)
+        groups: defaultdict[Group, Running] = defaultdict(Running)
         for span in await self._spans(query):
             for row in await read_rows(self._store, span):
                 if query.holds(row.account):
-                    start_s, group = floor_s(query.period, row.start_s), query.group(row.account)
-                    periods[start_s] = periods.get(start_s, Amounts()) + row.amounts
-                    groups[group] = groups.get(group, Amounts()) + row.amounts
-        by_period = [Line(start_s, (), periods[start_s]) for start_s in sorted(periods)]
-        by_group = [Line(query.from_s, group, groups[group]) for group in sorted(groups)]
-        return Summary(query, total(periods.values()), by_period, by_group)
+                    periods[floor_s(query.period, row.start_s)].add(row.amounts)
+                    groups[query.group(row.account)].add(row.amounts)
+        by_period = [Line(start_s, (), periods[start_s].amounts()) for start_s in sorted(periods)]
+        by_group = [Line(query.from_s, group, groups[group].amounts()) for group in sorted(groups)]
+        return Summary(query, total(line.amounts for line in by_period), by_period, by_group)
 
     async def _spans(self, query: UsageQuery) -> list[Span]:
         """Days are made of days up to the mark, then of hours, then of minutes; hours and minutes accordingly."""
@@ -74,5 +74,5 @@ class UsageReader:
 def _finished(query: UsageQuery, sums: Sums, until_s: int) -> list[Line]:
     """Takes what is complete at a time out of the sums, less what the page before had."""
     done = sorted(place for place in sums if place[0] + LENGTH_S[query.period] <= until_s)
-    lines = [Line(*place, sums.pop(place)) for place in done]
+    lines = [Line(*place, sums.pop(place).amounts()) for place in done]
     return [line for line in lines if query.after is None or (line.start_s, line.group) > query.after]

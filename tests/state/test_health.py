@@ -2,40 +2,15 @@
 
 import asyncio
 from dataclasses import replace
-from random import Random
 
 import pytest
-from tests.support.faulty import Fault, FaultyStore
-from tests.support.fleet import DEP, POLICY, Environment, fleet
+from tests.state.health_world import FAILURE, START_S, Counting, admission, desk_of, opened, state
+from tests.support.fleet import DEP, POLICY, fleet
 
 from pllm.core.breaker import Admission, Circuit, Move
 from pllm.core.clock import ManualClock
 from pllm.core.errors import ErrorKind, GatewayError
-from pllm.state.breaker_desk import BreakerDesk
 from pllm.state.breakers import partition, read_minute, since
-from pllm.state.changes import Changes
-from pllm.state.memory import MemoryStore
-from pllm.state.store import Applied, Item, Refused, Update
-
-FAILURE = ErrorKind.UPSTREAM_ERROR
-START_S = 1_800_000_000.0
-
-
-class Counting(MemoryStore):
-    """Counts writes and queries."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.writes = 0
-        self.queries = 0
-
-    async def update(self, update: Update) -> Applied | Refused:
-        self.writes += 1
-        return await super().update(update)
-
-    async def query(self, pk: str, *, since: str = "", until: str = "", consistent: bool = False) -> list[Item]:
-        self.queries += 1
-        return await super().query(pk, since=since, until=until, consistent=consistent)
 
 
 @pytest.fixture
@@ -46,24 +21,6 @@ def store() -> Counting:
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock(START_S)
-
-
-def admission(environment: Environment) -> Admission:
-    return environment.health.view([DEP])[DEP].admission
-
-
-async def opened(environment: Environment) -> None:
-    for _ in range(POLICY.min_failures):
-        await environment.request(FAILURE)
-    assert admission(environment) is Admission.NONE
-
-
-def desk_of(store: MemoryStore, clock: ManualClock) -> BreakerDesk:
-    return BreakerDesk(store, clock, Changes(store, clock, Random(9).randbytes))
-
-
-async def state(environment: Environment) -> Circuit:
-    return (await environment.health.breakers())[DEP].state
 
 
 # --- Opening --------------------------------------------------------------------------------------------------------
@@ -313,168 +270,6 @@ async def test_sums_are_written_every_ten_seconds_and_with_every_failure(store: 
     a.health.observe("d1").succeeded(1)
     await a.request(FAILURE)
     assert store.writes == 1 + 26 + 2
-
-
-# --- Refreshing -----------------------------------------------------------------------------------------------------
-
-
-async def test_a_fresh_snapshot_is_not_asked_for_again(store: Counting, clock: ManualClock) -> None:
-    (a,) = fleet(store, [clock])
-    for _ in range(10):
-        await a.look()
-        clock.advance(0.3)
-    assert store.queries == 1
-    clock.advance(5)
-    await a.look()
-    assert store.queries == 2
-
-
-async def test_an_aged_snapshot_is_used_while_the_next_one_comes(store: Counting, clock: ManualClock) -> None:
-    a, b = fleet(store, [clock] * 2)
-    await a.look()
-    await opened(b)
-    clock.advance(59)
-    await a.health.refresh(wait=True)
-    assert admission(a) is Admission.ALL, "the request does not wait"
-    await a.health.settle()
-    assert admission(a) is not Admission.ALL
-
-
-async def test_after_a_thaw_a_choice_waits_for_the_truth(store: Counting, clock: ManualClock) -> None:
-    a, b = fleet(store, [clock] * 2)
-    await a.look()
-    clock.advance(600)
-    await opened(b)
-    await a.health.refresh(wait=True)
-    assert admission(a) is Admission.NONE
-
-
-async def test_news_of_an_administrator_are_read_at_once_however_young_the_snapshot_is(
-    store: Counting, clock: ManualClock
-) -> None:
-    (a,) = fleet(store, [clock])
-    await a.look()
-    await desk_of(store, clock).open(DEP, "ops")
-    await a.health.refresh(wait=True)
-    assert admission(a) is Admission.ALL
-    await a.health.renew()
-    assert (admission(a), store.queries) == (Admission.NONE, 2)
-
-
-async def test_a_read_that_was_under_way_before_the_news_is_not_taken_for_them(store: Counting, clock: ManualClock) -> None:
-    (a,) = fleet(store, [clock])
-    await a.health.refresh(wait=False)  # set out, and not asked yet
-    await desk_of(store, clock).open(DEP, "ops")
-    await a.health.renew()
-    assert (admission(a), store.queries) == (Admission.NONE, 2)
-
-
-async def test_news_that_cannot_be_read_leave_what_is_known(store: Counting, clock: ManualClock) -> None:
-    (a,) = fleet(FaultyStore(store, always=Fault.THROTTLED), [clock])
-    await a.health.renew()
-    assert admission(a) is Admission.ALL
-
-
-async def test_a_clock_that_jumps_back_does_not_freeze_the_snapshot(store: Counting, clock: ManualClock) -> None:
-    (a,) = fleet(store, [clock])
-    await a.look()
-    clock.advance(-3600)
-    await a.look()
-    assert store.queries == 2
-
-
-# --- The table out of reach -----------------------------------------------------------------------------------------
-
-
-async def test_without_the_table_the_same_machine_runs_here_alone(store: Counting, clock: ManualClock) -> None:
-    (a,) = fleet(store, [clock])
-    await a.look()
-    a.faulty.always = Fault.THROTTLED
-    await opened(a)
-    assert a.health.degraded
-    assert store.writes == 0
-    clock.advance(30)
-    probe = await a.health.claim(DEP, 10)
-    assert probe is not None
-    assert probe.local
-    assert await a.health.claim(DEP, 10) is None
-    await a.request(FAILURE, probe)
-    assert a.health.view([DEP])[DEP].opens_in_ms == 60_000
-    clock.advance(60)
-    await a.request(probe=await a.health.claim(DEP, 10))
-    assert admission(a) is Admission.ALL
-
-
-async def test_what_could_not_be_told_is_told_later(store: Counting, clock: ManualClock) -> None:
-    (a,) = fleet(store, [clock])
-    a.faulty.always = Fault.THROTTLED
-    for _ in range(2):
-        await a.request(FAILURE)
-    await a.request()
-    a.faulty.always = Fault.NONE
-    clock.advance(3.1)
-    await a.request(FAILURE)
-    sums = read_minute((await store.query(partition("main")))[0])
-    assert (sums.ok, sums.failed) == (1, 3)
-    assert await state(a) is Circuit.OPEN
-    assert not a.health.degraded
-
-
-async def test_numbers_that_may_have_arrived_are_not_sent_twice(store: Counting, clock: ManualClock) -> None:
-    (a,) = fleet(store, [clock])
-    a.faulty.faults = [Fault.LOST_RESPONSE]
-    await a.request(FAILURE)
-    await a.request(FAILURE)
-    assert read_minute((await store.query(partition("main")))[0]).failed == 2
-
-
-async def test_a_verdict_that_was_lost_is_told_again(store: Counting, clock: ManualClock) -> None:
-    (a,) = fleet(store, [clock])
-    await opened(a)
-    clock.advance(30)
-    probe = await a.health.claim(DEP, 600)
-    a.faulty.faults = [Fault.LOST_REQUEST]
-    a.health.observe(DEP, probe).succeeded(10)
-    await asyncio.sleep(0)
-    assert admission(a) is Admission.ALL
-    await a.health.settle()
-    assert await state(a) is Circuit.CLOSED
-
-
-async def test_a_claim_whose_answer_was_lost_is_not_used_but_taken_up_by_the_next_request(
-    store: Counting, clock: ManualClock
-) -> None:
-    (a,) = fleet(store, [clock])
-    await opened(a)
-    clock.advance(30)
-    a.faulty.faults = [Fault.LOST_RESPONSE]
-    assert await a.health.claim(DEP, 600) is None
-    assert await state(a) is Circuit.HALF_OPEN
-    assert await a.health.claim(DEP, 600) is not None
-
-
-@pytest.mark.parametrize(("after_s", "told"), [(7, Admission.NONE), (31, Admission.ALL)])
-async def test_a_trip_decided_alone_is_told_when_the_table_is_back_unless_it_is_over(
-    store: Counting, clock: ManualClock, after_s: float, told: Admission
-) -> None:
-    a, b = fleet(store, [clock] * 2)
-    a.faulty.always = Fault.LOST_REQUEST
-    await opened(a)
-    a.faulty.always = Fault.NONE
-    clock.advance(after_s)
-    await a.look()
-    await b.look()
-    assert admission(a) is admission(b) is told
-
-
-async def test_a_slow_read_does_not_undo_what_a_write_has_just_answered(store: Counting, clock: ManualClock) -> None:
-    (a,) = fleet(store, [clock])
-    before = dict(store.items)
-    await opened(a)
-    now, store.items = store.items, before  # an eventually consistent read of a moment ago
-    await a.look()
-    assert admission(a) is Admission.NONE
-    store.items = now
 
 
 # --- Switched off, and by hand --------------------------------------------------------------------------------------

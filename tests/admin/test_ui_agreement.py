@@ -90,6 +90,7 @@ def test_the_usage_page_says_what_clients_saw(traffic: Traffic, reader: Operator
     assert reader.tile("Failed") == used["errors"]
     assert reader.tile("Tokens") == used["prompt_tokens"] + used["completion_tokens"]
     assert reader.tile("Cost") == used["cost_micro_usd"] / 1_000_000
+    assert reader.detail("Cost") == traffic.seen.numbers["EstimatedRequests"] > 0
 
 
 @pytest.mark.parametrize(("group", "place"), [("Key", 0), ("Model", 1), ("Deployment", 2)])

@@ -167,6 +167,7 @@ def test_a_stream_that_breaks_is_shown_as_broken(administrator: Operator) -> Non
     answer = say(administrator, "broken", "hello")
     expect(answer.get_by_text("broken", exact=True).last).to_be_visible()
     expect(answer.get_by_text("The provider's stream broke")).to_be_visible()
+    assert facts(answer)["Cost"].endswith(", estimated")
     expect(answer.locator(".chat-text").last).to_have_text("You said: hello")
 
 

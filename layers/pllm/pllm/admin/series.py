@@ -35,6 +35,7 @@ class Numbers(BaseModel):
     cached_tokens: int
     cost_usd: float
     unpriced_requests: int
+    estimated_requests: int
     answers: int
     p50_latency_ms: float | None
     p95_latency_ms: float | None
@@ -119,6 +120,7 @@ def _numbers(start_s: int, amounts: Amounts) -> dict[str, Any]:
         "cached_tokens": amounts.cached_tokens,
         "cost_usd": amounts.cost_micro_usd / 1_000_000,
         "unpriced_requests": amounts.unpriced,
+        "estimated_requests": amounts.estimated,
         "answers": amounts.latencies.number,
         "p50_latency_ms": latency.p50,
         "p95_latency_ms": latency.p95,

@@ -18,11 +18,12 @@ const tokensOf = (sum) => sum.prompt_tokens + sum.completion_tokens;
 export function totals({ whole }) {
   const share = whole.requests ? whole.errors / whole.requests : 0;
   const unpriced = whole.unpriced_requests > 0 && `${number(whole.unpriced_requests)} without a known price`;
+  const estimated = whole.estimated_requests > 0 && `${number(whole.estimated_requests)} by our estimate`;
   return stats(
     stat({ label: "Requests", value: exact(whole.requests) }),
     stat({ label: "Failed", value: exact(whole.errors), detail: percent(share), tone: share >= 0.05 ? "bad" : "" }),
     stat({ label: "Tokens", value: exact(tokensOf(whole)), detail: `${compact(whole.prompt_tokens)} in, ${compact(whole.completion_tokens)} out` }),
-    stat({ label: "Cost", value: money(whole.cost_usd), detail: unpriced || null }),
+    stat({ label: "Cost", value: money(whole.cost_usd), detail: unpriced || estimated || null }),
     stat({ label: "p95 latency", value: milliseconds(whole.p95_latency_ms), detail: `p50 ${milliseconds(whole.p50_latency_ms)}` }),
     stat({ label: "First token", value: milliseconds(whole.p50_ttft_ms), detail: `p50; p95 ${milliseconds(whole.p95_ttft_ms)}` }),
   );

@@ -189,6 +189,18 @@ async def test_a_provider_that_says_no_costs_nothing(status: int, body: bytes) -
         assert (await here.gate()).tokens_left == 10_000 - 2
 
 
+@pytest.mark.parametrize(("other", "charged"), [(whole(b"", 500), False), (FAST[0], True)], ids=["none", "the other"])
+async def test_of_the_calls_that_n_becomes_those_that_were_answered_are_charged(other: bytes, charged: bool) -> None:
+    async with world(retries=0, first={"provider": "anthropic", "dialects": ("messages",)}) as here:
+        here.first.will(whole(b"", 500))
+        here.first.will(other)
+        here.second.will_answer(answer("ok"))
+        assert (await here.ask(n=2)).headers["x-pllm-deployment"] == "m/dear"
+        assert len(here.first.requests) == 2
+        assert ("abandoned_attempts" in here.line) is charged
+        assert await here.spent() == ANSWERED_BY_DEAR + here.line.get("abandoned_cost_micro_usd", 0)
+
+
 async def test_a_stream_that_breaks_before_its_first_event_is_charged_its_prompt() -> None:
     async with world(retries=0) as here:
         here.first.will_stream(b": wait\n\n", end=(Cut(),))

@@ -15,7 +15,7 @@ from pllm.core.jsontext import loads
 from pllm.core.record import RequestRecord
 from pllm.estimating import note_estimate
 from pllm.providers.base import HttpRequest, Timeouts, Transport, UpstreamResponse, error_body
-from pllm.providers.copies import send_copies
+from pllm.providers.copies import PartlyAnswered, send_copies
 from pllm.providers.gathering import Gathered, gather
 from pllm.relay import LiveStream, note_usage
 from pllm.state.health import Health, Observation
@@ -57,7 +57,7 @@ class _Try:
         self.record.billable = True
 
     def refused(self, error: GatewayError) -> None:
-        """A provider that says no bills nothing; of several calls the others may have been answered."""
+        """An answer that is an error bills nothing, though it has a good status; of several the others may be no errors."""
         if (error.upstream_status is not None or error.upstream_type is not None) and self.wire.copies == 1:
             self.record.billable = False
 
@@ -215,6 +215,7 @@ class Upstreams:
         lane, record = trying.lane, trying.record
         try:
             if not 200 <= response.status < 300:
+                record.billable = isinstance(response, PartlyAnswered)
                 raise lane.error(response.status, response.headers, await error_body(response))
             if _is_stream(lane.request, response):
                 return await self._stream(response, trying)

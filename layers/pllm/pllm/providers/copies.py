@@ -12,8 +12,8 @@ _log = logging.getLogger(__name__)
 
 
 async def send_copies(transport: Transport, request: HttpRequest, timeouts: Timeouts, copies: int) -> UpstreamResponse:
-    """`copies` answers in frames; or, when one of them is an error, that one as it is. Raises what the transport raises,
-    and leaves no call running when it does."""
+    """`copies` answers in frames; or, when one of them is an error, that one as it is (`PartlyAnswered` where others are
+    none). Raises what the transport raises, and leaves no call running when it does."""
     if copies == 1:
         return await transport.send(request, timeouts)
     sending = [asyncio.ensure_future(transport.send(request, timeouts)) for _ in range(copies)]
@@ -28,7 +28,18 @@ async def send_copies(transport: Transport, request: HttpRequest, timeouts: Time
     for response in responses:
         if response is not failed:
             await response.close()
-    return failed
+    return PartlyAnswered(failed) if any(200 <= response.status < 300 for response in responses) else failed
+
+
+class PartlyAnswered:
+    """An error beside which there were good answers, which are billed. See `providers.base.UpstreamResponse`."""
+
+    def __init__(self, error: UpstreamResponse) -> None:
+        self.status = error.status
+        self.headers: Mapping[str, str] = error.headers
+        self.chunks = error.chunks
+        self.read = error.read
+        self.close = error.close
 
 
 async def _abandon(sending: Sequence["asyncio.Future[UpstreamResponse]"]) -> None:

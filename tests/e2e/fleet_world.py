@@ -92,6 +92,10 @@ class Seen:
     degraded: bool
     overhead_ms: float
 
+    @property
+    def began_s(self) -> float:
+        return self.at_s - self.took_s
+
 
 @dataclass
 class Fleet:

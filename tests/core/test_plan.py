@@ -1,7 +1,6 @@
 """What is tried for a request, in which order, and when that ends."""
 
 from collections import Counter
-from collections.abc import Sequence
 from math import inf
 from random import Random
 from typing import Any
@@ -9,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.core.plans import DOWN, catalogue, deployments, plan, walked
 
-from pllm.core.breaker import Admission
 from pllm.core.config.schema import Route, RouteModel, Strategy
 from pllm.core.deployment import Deployment
 from pllm.core.errors import ErrorKind, GatewayError
@@ -18,40 +17,6 @@ from pllm.core.health import DeploymentHealth
 from pllm.core.plan import MAX_ATTEMPTS, Plan, RoutingPolicy, Step, Surroundings, backoff_s, longest_backoff_s
 from pllm.core.profile import ModelProfile
 from pllm.core.rota import Rota
-from pllm.core.routing import Catalogue
-
-DOWN = ErrorKind.UPSTREAM_ERROR
-
-
-def deployments(*names: str, **more: Any) -> tuple[Deployment, ...]:
-    return tuple(Deployment(name, name.split("/")[0], "openai", "x", **more) for name in names)
-
-
-def catalogue(*models: Sequence[Deployment], **more: Any) -> Catalogue:
-    return Catalogue({model[0].model_name: tuple(model) for model in models}, **more)
-
-
-def plan(known: Catalogue, name: str, policy: RoutingPolicy | None = None, **world: Any) -> Plan:
-    random = Random(1)
-    view: dict[str, DeploymentHealth] = world.pop("health", {})
-    surroundings = Surroundings(random, Rota(random), lambda ids: {one: view[one] for one in ids if one in view}, **world)
-    return Plan(known, policy or RoutingPolicy(Strategy.PRIORITY, retries=0), name, surroundings)
-
-
-def walked(one: Plan, error: ErrorKind = DOWN, **details: Any) -> list[str]:
-    """Everything that is tried while everything fails."""
-    tried = []
-    while (step := one.next()) is not None:
-        tried.append(step.deployment.id)
-        one.failed(step, GatewayError(error, "x", **details))
-    return tried
-
-
-OPEN = DeploymentHealth(Admission.NONE, opens_in_ms=20_000, why="upstream_error")
-SOONER = DeploymentHealth(Admission.NONE, opens_in_ms=7_000, why="upstream_timeout")
-COOLING = DeploymentHealth(Admission.NONE, opens_in_ms=9_000, why="rate_limit_exceeded")
-DUE = DeploymentHealth(Admission.PROBE)
-
 
 # --- The order of things --------------------------------------------------------------------------------------------
 
@@ -204,111 +169,6 @@ def test_with_another_model_to_try_one_does_not_wait_long_for_the_first() -> Non
         plan(catalogue(deployments("a/1"), deployments("b/1")), "a", policy), ErrorKind.RATE_LIMITED, retry_after_s=5
     )
     assert tried[:2] == ["a/1", "b/1"]
-
-
-# --- Health ---------------------------------------------------------------------------------------------------------
-
-
-def test_open_deployments_are_left_out() -> None:
-    known = catalogue(deployments("a/1", "a/2", "a/3"))
-    assert walked(plan(known, "a", health={"a/1": OPEN, "a/3": COOLING})) == ["a/2"]
-
-
-def test_all_open_is_a_503_with_the_time_until_the_first_is_tried_again() -> None:
-    one = plan(catalogue(deployments("a/1", "a/2")), "a", health={"a/1": OPEN, "a/2": SOONER})
-    assert one.next() is None
-    assert (one.outcome().status, one.outcome().retry_after_s) == (503, 7)
-
-
-def test_all_cooling_after_429s_is_a_429() -> None:
-    one = plan(catalogue(deployments("a/1")), "a", health={"a/1": COOLING})
-    assert one.next() is None
-    assert (one.outcome().status, one.outcome().retry_after_s) == (429, 9)
-
-
-def test_an_open_model_goes_to_its_fallbacks() -> None:
-    known = catalogue(deployments("a/1"), deployments("b/1"))
-    assert walked(plan(known, "a", RoutingPolicy(Strategy.PRIORITY, 0, {"a": ("b",)}), health={"a/1": OPEN})) == ["b/1"]
-
-
-def test_one_that_is_due_is_probed_before_its_equals_and_the_rest_are_a_last_resort() -> None:
-    known = catalogue(deployments("a/1", "a/2", "a/3", "a/4"))
-    one = plan(known, "a", health={"a/2": DUE, "a/4": DUE})
-    steps = []
-    while (step := one.next()) is not None:
-        steps.append(step)
-        one.failed(step, GatewayError(DOWN, "x"))
-    assert [step.probe for step in steps] == [True, False, False, True]
-
-
-def test_a_spare_that_is_due_is_not_probed_while_the_first_choice_is_well() -> None:
-    known = catalogue((*deployments("a/1", priority=1), *deployments("a/2", priority=2)))
-    step = plan(known, "a", health={"a/2": DUE}).next()
-    assert step is not None
-    assert step.deployment.id == "a/1"
-
-
-def test_a_lost_probe_costs_nothing() -> None:
-    known = catalogue(deployments("a/1", "a/2"))
-    one = plan(known, "a", RoutingPolicy(Strategy.PRIORITY, 0, max_attempts=1), health={"a/1": DUE})
-    probe = one.next()
-    assert probe is not None
-    assert probe.probe
-    one.lost(probe)
-    other = one.next()
-    assert other is not None
-    assert other.deployment.id == "a/2"
-
-
-def test_a_lost_probe_with_nothing_else_is_a_503_that_says_come_back_soon() -> None:
-    one = plan(catalogue(deployments("a/1")), "a", health={"a/1": DUE})
-    probe = one.next()
-    assert probe is not None
-    one.lost(probe)
-    assert one.next() is None
-    assert (one.outcome().status, one.outcome().retry_after_s) == (503, 1)
-
-
-def test_where_all_are_full_the_client_is_told_when_the_first_has_room_again() -> None:
-    one = plan(catalogue(deployments("a/1", "a/2", "a/3")), "a", health={"a/3": OPEN})
-    for wait_s in (None, 20.0):
-        step = one.next()
-        assert step is not None
-        one.full(step, GatewayError(ErrorKind.RATE_LIMITED, "full", retry_after_s=wait_s))
-    assert one.next() is None
-    assert (one.outcome().status, one.outcome().retry_after_s) == (429, 20.0)
-
-
-def test_one_that_has_opened_meanwhile_is_not_tried_again() -> None:
-    health = {"a/1": DeploymentHealth()}
-    one = plan(catalogue(deployments("a/1")), "a", RoutingPolicy(Strategy.PRIORITY, retries=5), health=health)
-    first = one.next()
-    assert first is not None
-    health["a/1"] = OPEN
-    one.failed(first, GatewayError(DOWN, "x"))
-    assert one.next() is None
-
-
-def test_beside_a_silent_one_goes_another_healthy_one() -> None:
-    one = plan(catalogue(deployments("a/1", "a/2", "a/3")), "a", health={"a/3": DUE})
-    probe, first = one.next(), one.next()
-    beside = one.beside()
-    assert probe is not None
-    assert first is not None
-    assert beside is not None
-    assert {first.deployment.id, beside.deployment.id} == {"a/1", "a/2"}
-    assert one.beside() is None
-
-
-def test_one_that_was_to_go_beside_and_did_not_is_the_next_to_be_tried() -> None:
-    one = plan(catalogue(deployments("a/1", "a/2", "a/3")), "a", RoutingPolicy(Strategy.PRIORITY, 0, max_attempts=2))
-    first, beside = one.next(), one.beside()
-    assert first is not None
-    assert beside is not None
-    one.spared(beside)
-    one.failed(first, GatewayError(ErrorKind.UPSTREAM_ERROR, "no"))
-    assert one.next() == beside
-    assert one.next() is None
 
 
 # --- Prompts that are too long, or refused --------------------------------------------------------------------------

@@ -16,7 +16,6 @@ from pllm.core.record import RequestRecord
 from pllm.estimating import note_estimate
 from pllm.providers.base import HttpRequest, Timeouts, Transport, UpstreamResponse, error_body
 from pllm.providers.copies import PartlyAnswered, send_copies
-from pllm.providers.gathering import Gathered, gather
 from pllm.relay import LiveStream, note_usage
 from pllm.state.health import Health, Observation
 from pllm.translation import Translation, target_of
@@ -26,6 +25,7 @@ from pllm.wire.sse import comment
 
 if TYPE_CHECKING:
     from pllm.core.request_trace import AttemptSpan
+    from pllm.providers.gathering import Gathered
 
 COMMIT_AFTER_S = 15.0
 """An upstream that answered 200 and then stays silent this long gets its status committed, so that the client can be sent
@@ -190,6 +190,8 @@ class Upstreams:
 
     async def _gathered(self, trying: _Try) -> Reply:
         """The answer that several calls make together."""
+        from pllm.providers.gathering import gather  # for those who need it
+
         lane, record = cast("GatheringLane", trying.lane), trying.record
         provider = self.endpoints[trying.deployment.provider].provider
 
@@ -275,7 +277,7 @@ def _timeouts(trying: _Try) -> Timeouts:
     return Timeouts(first_byte_s=trying.timeout_s, idle_s=trying.deployment.stream_idle_timeout_s)
 
 
-def _status(found: Gathered) -> int:
+def _status(found: "Gathered") -> int:
     if found.failure is None:
         return found.parts[0].status
     return found.failure.status if isinstance(found.failure, Part) else 0

@@ -11,7 +11,6 @@ from pllm.core.config import apply_model_info, split_model
 from pllm.core.config.model_entry import ModelEntry, ModelInfo, Params
 from pllm.core.config.problem import Path
 from pllm.core.config.schema import Config
-from pllm.core.config.vector_mix import mixed, vectors_of
 from pllm.core.deployment import Deployment
 from pllm.core.profile import ModelProfile
 from pllm.core.routing import Catalogue
@@ -46,6 +45,7 @@ class _Builder:
     taken: dict[str, int] = field(default_factory=dict)
     unknown_bases: list[str] = field(default_factory=list)
     vectors: dict[str, frozenset[str]] = field(default_factory=dict)
+    profiles: dict[tuple[str, str], ModelProfile] = field(default_factory=dict)
 
     def add(self, number: int, entry: ModelEntry) -> None:
         if not entry.enabled:
@@ -75,7 +75,9 @@ class _Builder:
         info = entry.model_info
         provider, name = self._behind(row, model, info)
         said = info.mode if info is not None else None
-        if (said or self.profile_of(provider, name).mode) == "embedding":
+        if (said or self._profile(provider, name).mode) == "embedding":
+            from pllm.core.config.vector_mix import vectors_of  # for those who have any
+
             made = vectors_of(name, entry.served.dimensions)
             self.vectors[entry.model_name] = self.vectors.get(entry.model_name, frozenset()) | {made}
 
@@ -110,10 +112,17 @@ class _Builder:
 
     def _catalogued(self, row: ProviderRow, model: str, info: ModelInfo | None) -> ModelProfile:
         """What the catalogue knows of the model, or of the `base_model` that the entry names in its place."""
-        profile = self.profile_of(*self._behind(row, model, info))
+        profile = self._profile(*self._behind(row, model, info))
         if info is not None and info.base_model is not None and not profile.known:
             self.unknown_bases.append(info.base_model)
         return profile
+
+    def _profile(self, provider: str, model: str) -> ModelProfile:
+        """Looked up once, however many credentials and questions there are."""
+        key = (provider, model)
+        if key not in self.profiles:
+            self.profiles[key] = self.profile_of(provider, model)
+        return self.profiles[key]
 
     def _behind(self, row: ProviderRow, model: str, info: ModelInfo | None) -> tuple[str, str]:
         """(provider, model) by which the catalogue is asked."""
@@ -146,9 +155,17 @@ def build(config: Config, registry: Registry, variables: Mapping[str, str], prof
     )
     notes = [f"model {name!r} is not served: {why}" for name, why in disabled.items()]
     notes += [f"base_model {name!r} is not in the catalogue of models" for name in dict.fromkeys(builder.unknown_bases)]
-    mixes = tuple(mixed(config, builder.vectors))
+    mixes = _mixes(config, builder.vectors)
     notes += [what for _, what in mixes]
     return Built(catalogue, tuple(notes), builder.left_out, mixes)
+
+
+def _mixes(config: Config, vectors: Mapping[str, frozenset[str]]) -> tuple[tuple[Path, str], ...]:
+    if not vectors:
+        return ()
+    from pllm.core.config.vector_mix import mixed  # for those who have any
+
+    return tuple(mixed(config, vectors))
 
 
 def provider_of(params: Params, registry: Registry) -> tuple[ProviderRow, str]:

@@ -61,6 +61,20 @@ async def test_a_team_that_gets_a_record_is_limited_by_it_and_no_longer_by_the_c
         assert isinstance(await gates.admit([by_configuration], NEED), Denial)
 
 
+async def test_a_team_that_is_made_again_is_limited_by_what_is_said_now() -> None:
+    async with control() as plane:
+        name = await made(plane, "team", rpm=100)
+        await plane.done("PATCH", f"{PATHS['team']}/{name}", json={"rpm": 50})
+        gates = environment(plane)
+        assert isinstance(await gates.admit([await remembered(plane, "team", name)], NEED), Ticket)
+        await plane.done("DELETE", f"{PATHS['team']}/{name}")
+        plane.service.clock.advance(2.0)
+        await made(plane, "team", rpm=1)
+        denied = await gates.admit([await remembered(plane, "team", name)], NEED)
+        assert isinstance(denied, Denial)
+        assert (denied.kind, denied.limit) == (LimitKind.REQUESTS, 1)
+
+
 class GatesOutOfReach(MemoryStore):
     async def get(self, pk: str, sk: str, *, consistent: bool = False) -> Item | None:
         if pk.startswith("G#"):

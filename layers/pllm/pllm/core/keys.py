@@ -121,7 +121,8 @@ class TeamFields:
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """`keys` counts the keys that belong to it, revoked ones included."""
+    """`keys` counts the keys that belong to it, revoked ones included. `version` rises with each change, and from one team of
+    this id to the next."""
 
     id: str
     fields: TeamFields

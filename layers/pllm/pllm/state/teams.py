@@ -26,7 +26,9 @@ class Teams:
         """Raises a 400 for what will not do, a 409 for an id that is taken."""
         check_team_id(team_id)
         check_team(fields)
-        team = Team(team_id, fields, int(self._clock.wall_s()), by)
+        now_s = int(self._clock.wall_s())
+        # Its gate outlives a team, and takes no limits whose version is below what it has been told.
+        team = Team(team_id, fields, now_s, by, version=now_s)
         change = Change(by, "team.create", f"team/{team_id}", None, team_view(team))
         if await self._changes.write([team_write(None, team)], change) is not None:
             raise GatewayError(ErrorKind.CONFLICT, f"There is a team {team_id!r} already.", param="id")

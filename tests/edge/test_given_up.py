@@ -191,6 +191,17 @@ async def test_a_deployments_own_limit_is_charged_its_own_attempt_only() -> None
         assert gate["t"] == 5_000 - row.prompt_tokens - MOST_ANSWER
 
 
+async def test_what_an_answer_costs_beyond_what_was_held_is_charged_after_an_attempt_that_cost_nothing_too() -> None:
+    """Nothing more was held for the second attempt, so the first hold is the one that it is charged to."""
+    async with world(limit=Limit(tpm=1_000_000), retries=0) as here:
+        here.first.will(whole(b"", 500))
+        here.second.will(told(9_000, 9_000))
+        assert (await here.ask()).headers["x-pllm-deployment"] == "m/dear"
+        assert here.line["cost_micro_usd"] == 9_000 * (3 + 5)
+        assert await here.spent() == 9_000 * (3 + 5)
+        assert (await here.gate()).tokens_left == 1_000_000 - 18_000
+
+
 @pytest.mark.parametrize("hedge_after_s", [None, 0.01], ids=["one after the other", "hedged"])
 async def test_the_books_agree_whatever_becomes_of_the_attempts(hedge_after_s: float | None) -> None:
     """Budget, ledger and log: each the sum over all attempts of all requests."""

@@ -126,8 +126,12 @@ def _sum(charges: Iterable[Spent]) -> Spent:
 
 
 def _shares(total: Spent, holds: Sequence[_Held]) -> Iterator[tuple[Ticket, Spent]]:
-    """What each hold on the same gates is charged: as much as it holds, the first ones first, and the last what is left."""
-    for number, (ticket, held) in enumerate(holds, start=1):
-        share = Spent(min(total.tokens, held.tokens), min(total.micro_usd, held.micro_usd)) if number < len(holds) else total
-        total = Spent(total.tokens - share.tokens, total.micro_usd - share.micro_usd)
-        yield ticket, share
+    """What each hold on the same gates is charged: as much as it holds, the first ones first. What is beyond them all is the
+    first one's: a further hold is kept by those gates only that more was needed of, and may be kept by none."""
+    beyond = total
+    shares: list[Spent] = []
+    for _, held in holds:
+        shares.append(Spent(min(beyond.tokens, held.tokens), min(beyond.micro_usd, held.micro_usd)))
+        beyond = Spent(beyond.tokens - shares[-1].tokens, beyond.micro_usd - shares[-1].micro_usd)
+    for number, ((ticket, _), share) in enumerate(zip(holds, shares, strict=True)):
+        yield ticket, _sum((share, beyond)) if number == 0 else share

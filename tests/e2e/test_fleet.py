@@ -29,6 +29,7 @@ def _start(emulator: Emulator) -> None:
             KeyConditionExpression="PK = :p",
             ExpressionAttributeValues={":p": {"S": "warm"}},
         )
+    client.close()
 
 
 def _no_errors(seen: list[Seen]) -> None:

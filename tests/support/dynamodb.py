@@ -50,6 +50,7 @@ def table_of(client: Any, name: str) -> Iterator["DynamoStore"]:
     finally:
         store.close()
         client.delete_table(TableName=name)
+        client.close()  # its connections; it makes new ones if it is used again
 
 
 def create_table(client: Any, name: str) -> None:

@@ -49,7 +49,8 @@ class Table(MemoryStore):
 
 @dataclass
 class World:
-    """A gateway over a table. `answers`: (model name, version, KEY) of the applications that answered, in order."""
+    """A gateway over a table. `answers`: (model name, version, KEY) of the applications that answered, in order; `orders`: how
+    often the pointer had been moved for each."""
 
     clock: ManualClock = field(default_factory=ManualClock)
     table: Table = field(default_factory=Table)
@@ -59,8 +60,9 @@ class World:
     unreadable: bool = False
     hold: asyncio.Event | None = None
     renewed: list[int] = field(default_factory=list)
+    orders: list[int] = field(default_factory=list)
 
-    def make(self, config: CompiledConfig, variables: Mapping[str, str], version: int) -> App:
+    def make(self, config: CompiledConfig, variables: Mapping[str, str], pointer: Pointer) -> App:
         name = config.config.model_list[0].model_name
         if name == "needs-more":
             raise ConfigError([ConfigProblem("x", 0, 0, (), "MORE is not set")])
@@ -71,7 +73,8 @@ class World:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             if self.hold is not None:
                 await self.hold.wait()
-            self.answers.append((name, version, key))
+            self.answers.append((name, pointer.version, key))
+            self.orders.append(pointer.moves)
 
         return app
 

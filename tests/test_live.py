@@ -1,13 +1,20 @@
 """Live configuration: what holds when, who waits, and what stays when something is wrong."""
 
 import asyncio
+from random import Random
 
 import pytest
-from tests.live_world import VARIABLES, World, compiled, until
+from tests.live_world import VARIABLES, World, compiled, text, until
+from tests.support.versions import history_of
 
+from pllm.core.allowances import Allowances
 from pllm.core.config import ConfigError
+from pllm.core.config.policies import Limit, Limits
+from pllm.core.limits import Reservation
 from pllm.live import LOOK_EVERY_S, STALE_AFTER_S, FirstLook, LiveGateway, Parts
 from pllm.state.config_version import Pointer, body_key, breakers_moved, read_pointer
+from pllm.state.gate import Gates
+from pllm.state.memory import MemoryStore
 from pllm.state.store import Update
 
 
@@ -183,3 +190,45 @@ async def test_a_bad_deployed_configuration_stops_the_start() -> None:
     parts = Parts(compiled("needs-more"), world.make, world.read_variables, world.table, world.clock, world.lines.append)
     with pytest.raises(ConfigError):
         LiveGateway(parts, VARIABLES, FirstLook(0.0, Pointer()))
+
+
+# --- Limits ---------------------------------------------------------------------------------------------------------
+
+
+async def test_an_environment_knows_that_what_was_gone_back_to_is_newer_also_if_it_never_saw_what_was_between() -> None:
+    world = World()
+    await world.publish("a")
+    live = world.gateway(await world.first_look())
+    await world.ask(live)
+    await world.publish("b")
+    await world.back(1)
+    world.clock.advance(STALE_AFTER_S)
+    await world.ask(live)
+    await world.back(0)
+    world.clock.advance(STALE_AFTER_S)
+    await world.ask(live)
+    assert [version for _, version, _ in world.answers] == [1, 1, 0]
+    assert world.orders == [1, 3, 4]
+    again = world.gateway(await world.first_look())
+    await world.ask(again)
+    assert (world.answers[-1][1], world.orders[-1]) == (0, 4)
+
+
+async def test_going_back_takes_the_limits_back_too() -> None:
+    """A gate that was told of a version's limits leaves those of older ones alone."""
+    world, history = World(), history_of(MemoryStore())
+    gates = Gates(world.table, world.clock, Random(1))
+
+    async def limit() -> int | None:
+        order = (await history.pointer()).moves
+        rpm = {0: 100, 1: 1}[(await history.pointer()).version]
+        model = Allowances(Limits(models={"m": Limit(rpm=rpm)}), version=order).of_model("m")
+        await gates.admit([model], Reservation(1, 0))
+        image = await gates.look(model)
+        return None if image is None else image.requests_limit
+
+    assert await limit() == 100
+    await history.publish(text("tight"), expected=0, by="x")
+    assert await limit() == 1
+    await history.roll_back(0, expected=1, by="x")
+    assert await limit() == 100

@@ -20,6 +20,7 @@ from pllm.core.config.loader import load
 from pllm.core.errors import GatewayError
 from pllm.live import LiveGateway
 from pllm.startup import Settings, begin, read_config, variables_of
+from pllm.state.config_version import Pointer
 from pllm.state.table import DynamoStore
 from pllm.telemetry.emf import NAMESPACE
 from pllm.telemetry.log import Log
@@ -134,7 +135,7 @@ async def test_a_change_of_the_configuration_is_no_second_cold_start(
     lines: list[dict[str, Any]] = []
     named = environment | {"PLLM_CONFIG": str(config)}
     lasting = _lasting(named, Settings.of(named), SystemClock(), Log(lines.append, NAMESPACE))
-    first, second = (application(lasting, read_config(str(config)), named, version) for version in (0, 1))
+    first, second = (application(lasting, read_config(str(config)), named, pointer) for pointer in (Pointer(), Pointer(1)))
     for app in (first, second):
         assert await models(app) == ["deployed"]
     assert sum(line.get("ColdStart", 0) for line in lines) == 1

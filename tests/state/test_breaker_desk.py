@@ -100,7 +100,7 @@ async def test_each_change_is_news_at_the_pointer_and_no_version_of_the_configur
     history = history_of(service.store, service.clock)
     published = await history.publish("model_list: [{model_name: a, params: {model: x}}]\n", expected=0, by="ops")
     await service.breakers.open(DEP, "ops")
-    assert await read_pointer(service.store) == Pointer(1, published.etag, 1, breakers=3)
+    assert await read_pointer(service.store) == Pointer(1, published.etag, 1, moves=1, breakers=3)
 
 
 class _Busy(MemoryStore):

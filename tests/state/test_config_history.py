@@ -49,7 +49,7 @@ async def test_a_published_version_holds_and_is_kept_with_who_and_when(store: Tr
     first = await history.publish(text, expected=0, by="master", note="first try")
     second = await history.publish(config("b"), expected=1, by="key-7")
     assert (first.version, second.version) == (1, 2)
-    assert await history.pointer() == Pointer(2, second.etag, 2)
+    assert await history.pointer() == Pointer(2, second.etag, 2, moves=2)
     assert await history.text(1) == text
     newest, oldest = await history.versions()
     assert oldest == VersionNote(1, first.etag, "master", 1_700_000_000_500, "first try", len(text))
@@ -91,8 +91,28 @@ async def test_going_back_to_the_deployed_configuration_where_it_holds_already_s
     store: TransactionalStore,
 ) -> None:
     history = history_of(store)
-    assert await history.roll_back(0, expected=0, by="y") == Pointer(0, "", 0)
+    assert await history.roll_back(0, expected=0, by="y") == Pointer(0, "", 0, moves=1)
     assert (await history.publish(config("a"), expected=0, by="x")).version == 1
+
+
+async def test_moves_are_counted_so_that_what_is_gone_back_to_comes_after_what_it_replaces(store: TransactionalStore) -> None:
+    history = history_of(store)
+    for number, name in enumerate("ab"):
+        await history.publish(config(name), expected=number, by="x")
+        assert (await history.pointer()).moves == number + 1
+    assert (await history.roll_back(1, expected=2, by="y")).moves == (await history.pointer()).moves == 3
+    await history.publish(config("c"), expected=1, by="x")
+    assert (await history.pointer()).moves == 4
+
+
+async def test_a_pointer_from_before_moves_were_counted_counts_on_from_the_highest_version(store: TransactionalStore) -> None:
+    history = history_of(store)
+    for number, name in enumerate("abc"):
+        await history.publish(config(name), expected=number, by="x")
+    await store.update(Update(*POINTER, remove=("moves",)))
+    assert (await history.pointer()).moves == 3
+    assert (await history.roll_back(1, expected=3, by="y")).moves == 4
+    assert (await history.pointer()).moves == 4
 
 
 async def test_going_back_to_what_is_not_there_or_from_what_is_not_current_changes_nothing(store: TransactionalStore) -> None:

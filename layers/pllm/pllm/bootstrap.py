@@ -48,6 +48,7 @@ from pllm.providers.transport import AiohttpTransport
 from pllm.providers.vertex import GeminiApiProvider, VertexProvider
 from pllm.startup import Outside, Settings, begin
 from pllm.state.answers import StoredAnswers
+from pllm.state.config_version import Pointer
 from pllm.state.counters import Counters
 from pllm.state.gate_set import GateSet
 from pllm.state.guard import GuardedStore
@@ -113,7 +114,7 @@ def gateway(
     start = begin(environment, settings, clock)
     lasting = _lasting(environment, settings, clock, Log(emit, settings.namespace))
     if lasting.store is None:
-        return application(lasting, start.deployed, start.variables, 0)
+        return application(lasting, start.deployed, start.variables, Pointer())
     outside = Outside(environment, settings, clock, lasting.transport.simple, lasting.aws)
     make = partial(application, lasting)
     parts = Parts(start.deployed, make, outside.variables, lasting.store, clock, lasting.emit, lasting.health.renew)
@@ -144,8 +145,8 @@ def _lasting(environment: Mapping[str, str], settings: Settings, clock: Clock, e
     )
 
 
-def application(lasting: Lasting, compiled: CompiledConfig, variables: Mapping[str, str], version: int) -> Gateway:
-    """The gateway of one configuration; `version` is the table's number for it, 0 for the deployed one. Raises ConfigError."""
+def application(lasting: Lasting, compiled: CompiledConfig, variables: Mapping[str, str], pointer: Pointer) -> Gateway:
+    """The gateway of one configuration and the pointer to it. Raises ConfigError."""
     clock, emit = lasting.clock, lasting.emit
     resolved = resolve(compiled.config, variables.get, compiled.source)
     emit.adopt(resolved.config.logging.level)
@@ -154,7 +155,7 @@ def application(lasting: Lasting, compiled: CompiledConfig, variables: Mapping[s
     built = build(resolved.config, lasting.registry, variables, profile_of)
     for warning in (*compiled.warnings, *resolved.warnings, *built.notes):
         emit({"level": "WARN", "message": "configuration", "warning": str(warning)})
-    admissions = admissions_of(resolved.config, version, lasting.gates, emit)
+    admissions = admissions_of(resolved.config, pointer.moves, lasting.gates, emit)
     pipeline = _pipeline(resolved.config.router, built.catalogue, lasting, admissions)
     master_key = resolved.config.auth.master_key or variables.get("PLLM_MASTER_KEY")
     answers = StoredAnswers(lasting.store) if lasting.store else None
@@ -162,7 +163,7 @@ def application(lasting: Lasting, compiled: CompiledConfig, variables: Mapping[s
     responses = Responses(Generation("responses", pipeline), answers, clock, emit)
     edge = Edge(
         routes=_surface(lasting, routes(Models(built.catalogue, int(clock.wall_s())), pipeline, responses), admissions),
-        authenticator=authenticator(resolved.config, master_key, version, lasting.known),
+        authenticator=authenticator(resolved.config, master_key, pointer.moves, lasting.known),
         clock=clock,
         new_id=lambda: uuid4().hex,
         emit=emit,

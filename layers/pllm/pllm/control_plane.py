@@ -33,6 +33,7 @@ from pllm.state.audit import AuditLog
 from pllm.state.breaker_desk import BreakerDesk
 from pllm.state.changes import Changes
 from pllm.state.config_history import ConfigHistory
+from pllm.state.config_version import Pointer
 from pllm.state.fleet_reader import FleetReader
 from pllm.state.gate import Gates
 from pllm.state.gate_outage import GatePolicy
@@ -92,26 +93,26 @@ def control_plane(environment: Mapping[str, str], models: ModelCatalogue, clock:
         Tracing(SystemRandom().getrandbits, clock, partial(environment.get, "_X_AMZN_TRACE_ID"), propagate=False),
     )
     if store is None:
-        return application(lasting, start.deployed, start.variables, 0)
+        return application(lasting, start.deployed, start.variables, Pointer())
     parts = Parts(start.deployed, partial(application, lasting), outside.variables, store, clock, emit)
     return LiveGateway(parts, start.variables, start.first)
 
 
-def application(lasting: LastingAdmin, compiled: CompiledConfig, variables: Mapping[str, str], version: int) -> App:
-    """The control plane of one configuration. Raises ConfigError."""
+def application(lasting: LastingAdmin, compiled: CompiledConfig, variables: Mapping[str, str], pointer: Pointer) -> App:
+    """The control plane of one configuration and the pointer to it. Raises ConfigError."""
     resolved = resolve(compiled.config, variables.get, compiled.source)
     config = resolved.config
     built = build(config, lasting.registry, variables, partial(lasting.models.profile_of, today=_today(lasting.clock)))
     master_key = config.auth.master_key or variables.get("PLLM_MASTER_KEY")
     token = config.auth.scrape_token
     services = AdminServices(
-        authenticate=partial(_authenticate, authenticator(config, master_key, version, lasting.known)),
+        authenticate=partial(_authenticate, authenticator(config, master_key, pointer.moves, lasting.known)),
         running=Running(
             config,
             built.catalogue,
             compiled.etag,
             compiled.source,
-            version,
+            pointer.version,
             (*compiled.warnings, *resolved.warnings, *left_out(config, built, compiled.source), *mixes(built, compiled.source)),
         ),
         clock=lasting.clock,
@@ -126,7 +127,7 @@ def application(lasting: LastingAdmin, compiled: CompiledConfig, variables: Mapp
         configs=lasting.configs,
         breakers=lasting.breakers,
         note_trace=partial(_note_trace, lasting.tracing),
-        limits=limits(lasting.store, lasting.clock, config, version) if lasting.store is not None else None,
+        limits=limits(lasting.store, lasting.clock, config, pointer.moves) if lasting.store is not None else None,
     )
     return admin_app(services)
 
@@ -139,10 +140,10 @@ def kept(store: TransactionalStore, clock: Clock, emit: Emit) -> Kept:
     return Kept(keys, Teams(store, clock, changes), AuditLog(store))
 
 
-def limits(store: TransactionalStore, clock: Clock, config: Config, version: int) -> LimitDesk:
+def limits(store: TransactionalStore, clock: Clock, config: Config, order: int) -> LimitDesk:
     """The gates as the data plane of this configuration keeps them."""
     policy = GatePolicy.of(config.limits, config.budgets)
-    return LimitDesk(Gates(store, clock, SystemRandom(), policy), Allowances(config.limits, config.budgets, version))
+    return LimitDesk(Gates(store, clock, SystemRandom(), policy), Allowances(config.limits, config.budgets, order))
 
 
 def configs(store: TransactionalStore, clock: Clock, deployed: CompiledConfig) -> ConfigDesk:

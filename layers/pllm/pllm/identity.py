@@ -30,8 +30,8 @@ class Known:
     emit: Emit
 
 
-def authenticator(config: Config, master_key: str | None, version: int, known: Known) -> Authenticator:
-    """For a resolved configuration, `version` being the table's number for it. What can never work is logged."""
+def authenticator(config: Config, master_key: str | None, order: int, known: Known) -> Authenticator:
+    """For a resolved configuration; `order` as of Allowances.version. What can never work is logged."""
     for warning in never_matching(config.auth.iam):
         known.emit({"level": "WARN", "message": "configuration", "warning": warning})
     identities = Identities(
@@ -39,7 +39,7 @@ def authenticator(config: Config, master_key: str | None, version: int, known: K
         keys=known.keys,
         tokens=_tokens(config.auth, known),
         roles=config.auth.iam,
-        allowances=Allowances(config.limits, config.budgets, version),
+        allowances=Allowances(config.limits, config.budgets, order),
     )
     return Authenticator(Secret(master_key) if master_key else None, identities)
 

@@ -31,9 +31,10 @@ def gate_set(store: GuardedStore, clock: Clock, tell: "Callable[[GateEvent], Non
     return GateSet(made)
 
 
-def admissions_of(config: Config, version: int, gates: GateSet | None, emit: Emit) -> Admissions:
-    """Limits are kept in the table; without one (`gates` is None) they cannot be, and that is said rather than passed over."""
-    allowances = Allowances(config.limits, config.budgets, version)
+def admissions_of(config: Config, order: int, gates: GateSet | None, emit: Emit) -> Admissions:
+    """`order` as of Allowances.version. Limits are kept in the table; without one (`gates` is None) they cannot be, and that is
+    said rather than passed over."""
+    allowances = Allowances(config.limits, config.budgets, order)
     if gates is None:
         if _limits_something(config):
             warning = "limits and budgets are configured, and there is no table (PLLM_TABLE) to keep them in: they do not hold"

@@ -31,8 +31,9 @@ class App(Protocol):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
 
 
-Make = Callable[[CompiledConfig, Mapping[str, str], int], App]
-"""(configuration, variables, its version) -> application. Raises ConfigError when a variable is missing that must be there."""
+Make = Callable[[CompiledConfig, Mapping[str, str], Pointer], App]
+"""(configuration, variables, the pointer to it) -> application. Raises ConfigError when a variable is missing that must be
+there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class LiveGateway:
     def __init__(self, parts: Parts, variables: Mapping[str, str], first: FirstLook) -> None:
         self._parts = parts
         self._variables = variables
-        self._version = 0
+        self._held = Pointer()
         self._breakers = first.pointer.breakers if first.pointer is not None else 0
         self._refused: int | None = None
         self._lost = False
@@ -79,7 +80,7 @@ class LiveGateway:
     @property
     def version(self) -> int:
         """The version that new requests are answered by."""
-        return self._version
+        return self._held.version
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         look = self._look_if_due()
@@ -97,11 +98,13 @@ class LiveGateway:
             self._lose(first.trouble)
         else:
             self._seen_s = first.at_s
-            if (version := first.pointer.version) and (app := self._tried(version, lambda: decode_body(first.body, version))):
-                self._took(version, self._version)
-                self._version = version
+            app = self._tried(first.pointer, first.body) if first.pointer.version else None
+            if app is not None:
+                self._took(first.pointer)
                 return app
-        return self._parts.make(self._parts.deployed, self._variables, 0)
+            if not first.pointer.version:
+                self._held = first.pointer
+        return self._parts.make(self._parts.deployed, self._variables, self._held)
 
     # --- Looking ----------------------------------------------------------------------------------------------------
 
@@ -130,11 +133,10 @@ class LiveGateway:
         try:
             pointer = await read_pointer(self._parts.reads)
             await self._heed(pointer.breakers)
-            version = pointer.version
-            if version != self._refused:
+            if pointer.version != self._refused:
                 self._refused = None
-                if version != self._version:
-                    await self._change(version)
+                if (pointer.version, pointer.moves) != (self._held.version, self._held.moves):
+                    await self._change(pointer)
         except StateError as error:
             self._lose(error.reason)
             return
@@ -151,30 +153,29 @@ class LiveGateway:
     def _lose(self, reason: str) -> None:
         if not self._lost:
             self._lost = True
-            self._warn(f"the table cannot be asked which version holds ({reason}); {self._name(self._version)} stays")
+            self._warn(f"the table cannot be asked which version holds ({reason}); {self._name(self.version)} stays")
 
     # --- Changing ---------------------------------------------------------------------------------------------------
 
-    async def _change(self, version: int) -> None:
+    async def _change(self, pointer: Pointer) -> None:
         """Raises StateError when the table cannot be asked; every other trouble refuses the version."""
-        item = await read_body(self._parts.reads, version) if version else None
+        item = await read_body(self._parts.reads, pointer.version) if pointer.version else None
         try:
             self._variables = await self._parts.variables()
         except GatewayError as error:
             self._warn(f"{error.message} The variables read before are used.")
         # Reading a large one takes long enough to be felt in a stream that is under way.
-        app = await asyncio.to_thread(self._tried, version, lambda: self._config(version, item))
+        app = await asyncio.to_thread(self._tried, pointer, item)
         if app is not None:
-            self._took(version, self._version)
-            self._app, self._version = app, version
+            self._took(pointer)
+            self._app = app
 
-    def _config(self, version: int, item: Item | None) -> CompiledConfig:
-        return decode_body(item, version) if version else self._parts.deployed
-
-    def _tried(self, version: int, config: Callable[[], CompiledConfig]) -> App | None:
+    def _tried(self, pointer: Pointer, body: Item | None) -> App | None:
         """The application of a version; None, and the version refused, when it cannot be used."""
+        version = pointer.version
         try:
-            return self._parts.make(config(), self._variables, version)
+            config = decode_body(body, version) if version else self._parts.deployed
+            return self._parts.make(config, self._variables, pointer)
         except ConfigError as error:
             self._refuse(version, "; ".join(str(problem) for problem in error.problems))
         except Exception as error:  # noqa: BLE001 - a bug in the building must not end a gateway that serves
@@ -183,9 +184,10 @@ class LiveGateway:
 
     def _refuse(self, version: int, why: str) -> None:
         self._refused = version
-        self._warn(f"{source_name(version)} is refused and {self._name(self._version)} stays: {why}")
+        self._warn(f"{source_name(version)} is refused and {self._name(self.version)} stays: {why}")
 
-    def _took(self, version: int, before: int) -> None:
+    def _took(self, pointer: Pointer) -> None:
+        version, before, self._held = pointer.version, self.version, pointer
         line = {"level": "INFO", "message": "configuration", "version": version, "before": before}
         self._parts.emit(line | {"note": f"{self._name(version)} is in use"})
 

@@ -14,7 +14,8 @@ _NOTHING_OWN = Allowance()
 
 @dataclass(frozen=True, slots=True)
 class Allowances:
-    """`version` is the configuration's: together with a record's it orders what gates are told, since neither ever falls."""
+    """`version` orders configurations by when they came to hold (Pointer.moves), also where one is gone back to: together with
+    a record's it orders what gates are told, since neither ever falls."""
 
     limits: Limits = field(default_factory=Limits)
     budgets: Budgets = field(default_factory=Budgets)

@@ -120,7 +120,7 @@ class ConfigHistory:
         about: dict[str, Expression] = {"etag": etag, "by": by, "at": self._now_ms(), "note": note, "size": len(text)}
 
         def step(before: Pointer) -> tuple[Pointer, list[Write]]:
-            after = Pointer(before.last + 1, etag, before.last + 1)
+            after = Pointer(before.last + 1, etag, before.last + 1, before.moves + 1)
             body = _body(text, loaded, after.version)
             return after, [
                 Update(*note_key(after.version), set=about, condition=Absent("PK")),
@@ -138,7 +138,7 @@ class ConfigHistory:
             loaded = await asyncio.to_thread(check, await self.text(version), source_name(version))
             etag = etag_of(loaded.config)
         change = Change(by, "config.roll_back", "config", None, {})
-        return await self._move(expected, change, lambda before: (Pointer(version, etag, before.last), []))
+        return await self._move(expected, change, lambda before: (Pointer(version, etag, before.last, before.moves + 1), []))
 
     async def _move(self, expected: int, change: Change, step: Callable[[Pointer], tuple[Pointer, list[Write]]]) -> Pointer:
         """Where the pointer is after the step. Tried again when only the highest number has changed meanwhile."""
@@ -224,10 +224,12 @@ def _body(text: str, loaded: LoadedConfig, version: int) -> dict[str, bytes]:
 
 def _pointed(before: Pointer, after: Pointer) -> Update:
     """The pointer moved, if it stands where it was seen."""
-    unmoved: Condition = AllOf((Compare("version", "=", before.version), Compare("last", "=", before.last)))
+    moves = AnyOf((Absent("moves"), Compare("moves", "=", before.moves)))
+    unmoved: Condition = AllOf((Compare("version", "=", before.version), Compare("last", "=", before.last), moves))
     if not before.version and not before.last:  # nobody has ever moved it, or only from 0 to 0
         unmoved = AnyOf((Absent("version"), unmoved))
-    return Update(*POINTER, set={"version": after.version, "etag": after.etag, "last": after.last}, condition=unmoved)
+    stands: dict[str, Expression] = {"version": after.version, "etag": after.etag, "last": after.last, "moves": after.moves}
+    return Update(*POINTER, set=stands, condition=unmoved)
 
 
 def _shown(pointer: Pointer) -> JsonObject:

@@ -1,7 +1,8 @@
 """Which configuration holds: a pointer in the table, and the versions it may point to.
 
     C / V                pointer: version (0 is the one the functions were deployed with), etag, last (highest number given);
-                         breakers (how often an administrator has moved one: whoever looks here knows that there is news)
+                         moves (how often it was moved, never fewer than `last`), breakers (how often an administrator has
+                         moved one: whoever looks here knows that there is news)
     C / M#<9 digits>     a version's note: etag, by, at (epoch ms), note, size (characters)
     C / B#<9 digits>     its body: the text as it was written and its compiled form, zlib each
 
@@ -28,11 +29,13 @@ class Reads(Protocol):
 @dataclass(frozen=True, slots=True)
 class Pointer:
     """The version that holds, 0 for the one the functions were deployed with, and the highest number given so far.
+    `moves` orders what held one after the other, since going back makes the version fall: gates are told of limits by it.
     `breakers` counts what administrators did to breakers."""
 
     version: int = 0
     etag: str = ""
     last: int = 0
+    moves: int = 0
     breakers: int = 0
 
 
@@ -50,9 +53,10 @@ async def read_pointer(reads: Reads) -> Pointer:
     if item is None:
         return Pointer()
     version, last, breakers = (item.get(name, 0) for name in ("version", "last", "breakers"))
-    if not isinstance(version, int) or not isinstance(last, int) or not isinstance(breakers, int):
+    moves = item.get("moves", last)  # a table that was made before they were counted has gates that know of versions
+    if not (isinstance(version, int) and isinstance(last, int) and isinstance(moves, int) and isinstance(breakers, int)):
         raise StateError("damaged", sent=False)
-    return Pointer(version, str(item.get("etag", "")), last, breakers)
+    return Pointer(version, str(item.get("etag", "")), last, moves, breakers)
 
 
 def breakers_moved() -> Update:

@@ -1,10 +1,13 @@
 """A stream's relay by itself: what it leaves behind when it is closed in the middle."""
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from pllm.core.clock import ManualClock
+from pllm.core.errors import broken_stream
 from pllm.core.record import RequestRecord
 from pllm.relay import LiveStream
 from pllm.wire.openai_chat.relay import ChatRelay
@@ -37,6 +40,19 @@ class Response:
         """There is no connection."""
 
 
+@dataclass
+class Breaking(Response):
+    """Breaks off when it is told to."""
+
+    breaks: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def chunks(self) -> AsyncGenerator[bytes]:
+        await self.breaks.wait()
+        for piece in self.pieces:
+            yield piece
+        raise broken_stream("it was told to")
+
+
 def _live(response: Response) -> LiveStream:
     relay = ChatRelay(usage_asked=False, usage_forced=False)
     return LiveStream(response, relay, RequestRecord("r", "chat", 0.0), ManualClock())
@@ -61,3 +77,18 @@ async def test_a_stream_that_is_given_up_before_its_first_event_is_not_watched_a
     assert response.watched
     await live.close()
     assert not response.watched
+
+
+async def test_a_stream_that_breaks_when_nobody_is_left_to_be_told_leaves_no_error_behind() -> None:
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, complaint: complaints.append(complaint))
+    breaks = asyncio.Event()
+    live = _live(Breaking((), breaks=breaks))
+    await live.open(0.0)
+    breaks.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    await live.close()
+    del live
+    gc.collect()
+    assert complaints == []

@@ -107,6 +107,22 @@ async def test_what_several_tasks_send_stays_in_one_piece_when_nobody_reads_for_
     connection.close()
 
 
+async def test_who_waits_to_send_goes_before_what_comes_after(runtime_api: RecordingRuntimeApi) -> None:
+    connection = _connection(runtime_api)
+    await connection.open(request_head(connection.address, "1", None), b"")
+    first, last = b"a" * 20_000_000, b"c" * 20_000_000
+
+    async def one_after_the_other() -> None:
+        await connection.write(first)
+        await connection.write(last)
+        await connection.finish()
+
+    await asyncio.gather(one_after_the_other(), connection.write(b"b"))
+    assert await connection.acknowledged() == 202
+    assert runtime_api.posts[0].chunks == [first, b"b", last]
+    connection.close()
+
+
 async def test_a_chunk_that_was_given_up_in_its_middle_is_not_followed_by_another() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         host, port = server.getsockname()

@@ -113,9 +113,10 @@ class LiveStream:
         """Gives the connection back. Runs after the client's last byte, so a short wait for the upstream's is free."""
         if self._deadline is not None:
             self._deadline.cancel()
-        if self._opening is not None and not self._opening.done():
+        if self._opening is not None:
             self._opening.cancel()
-            await asyncio.wait({self._opening})
+            # Also of what nobody waited for: asyncio would log its error, and providers quote prompts in theirs.
+            await asyncio.gather(self._opening, return_exceptions=True)
         if self.whole:
             await self._drain()
         self._note()

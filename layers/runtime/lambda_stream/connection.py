@@ -26,7 +26,8 @@ class ResponseConnection:
         self.address = address
         self._loop = loop
         self._socket: socket.socket | None = None
-        self._waiting = asyncio.Lock()
+        self._turn = asyncio.Lock()
+        self._waiting = 0
 
     async def open(self, head: bytes, first_chunks: bytes) -> None:
         """Begin a response. `first_chunks` are framed already, so that a short answer leaves in one packet."""
@@ -84,24 +85,32 @@ class ResponseConnection:
         if self._socket is None:
             raise StreamClosedError("the Runtime API has closed this response")
         try:
-            sent = 0 if self._waiting.locked() else _send_now(self._socket, data)
+            sent = 0 if self._waiting else _send_now(self._socket, data)
         except OSError as error:
             raise self._broken(error) from error
         if sent != len(data):
             await self._send_rest(memoryview(data)[sent:])
 
     async def _send_rest(self, data: memoryview) -> None:
-        """One writer after the other: apps may send from several tasks, and what one of them sends must stay in one piece."""
-        async with self._waiting:
-            if self._socket is None:
-                raise StreamClosedError("the Runtime API has closed this response")
-            try:
-                await self._loop.sock_sendall(self._socket, data)
-            except OSError as error:
-                raise self._broken(error) from error
-            except BaseException:
-                self.close()  # in the middle of a chunk: whatever followed would be read as the rest of it
-                raise
+        """One writer after the other: apps may send from several tasks, and what one of them sends must stay in one piece.
+        Those that wait are counted: between two turns the lock is free, and whoever came then would begin before them."""
+        self._waiting += 1
+        try:
+            async with self._turn:
+                await self._send_alone(data)
+        finally:
+            self._waiting -= 1
+
+    async def _send_alone(self, data: memoryview) -> None:
+        if self._socket is None:
+            raise StreamClosedError("the Runtime API has closed this response")
+        try:
+            await self._loop.sock_sendall(self._socket, data)
+        except OSError as error:
+            raise self._broken(error) from error
+        except BaseException:
+            self.close()  # in the middle of a chunk: whatever followed would be read as the rest of it
+            raise
 
     def _broken(self, error: OSError) -> StreamClosedError:
         self.close()

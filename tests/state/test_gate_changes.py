@@ -61,6 +61,16 @@ async def test_so_does_a_raised_one_let_pass(world: World) -> None:
     await world.ticket(KEY)
 
 
+@pytest.mark.parametrize("rpm", [100, None], ids=["raised", "lifted"])
+async def test_who_was_refused_by_a_rate_that_is_no_more_is_let_pass_a_second_later(world: World, rpm: int | None) -> None:
+    for _ in range(3):
+        await world.ticket(KEY, need=Reservation(1, 1))
+    assert (await world.denial(KEY, need=Reservation(1, 1))).kind is LimitKind.REQUESTS
+    await world.another().tell(replace(KEY, rpm=rpm, version=1))
+    world.clock.advance(1.1)
+    await world.ticket(KEY, need=Reservation(1, 1))
+
+
 async def test_of_a_limit_that_is_new_to_a_gate_nobody_takes_nothing(world: World) -> None:
     rates = replace(KEY, budget=None)
     await world.ticket(rates)

@@ -12,9 +12,9 @@ from pllm.core.limits import LimitKind, Reservation
 _SCOPES = 4096
 _TOO_SHORT_S = 0.1
 
-# How long a refusal is believed. Requests: to the end of the minute, since nothing but a cancelled request gives one back.
+# How long a refusal is believed. Requests come back seldom within a minute, but an administrator may raise or lift the limit.
 _BELIEVED_S = {
-    LimitKind.REQUESTS: float("inf"),
+    LimitKind.REQUESTS: 1.0,
     LimitKind.TOKENS: 1.0,
     LimitKind.BUDGET: 1.0,
     LimitKind.REVOKED: 1.0,

@@ -57,6 +57,19 @@ async def test_a_refused_connection_is_a_502_that_names_the_host() -> None:
         assert "127.0.0.1:1" in error["message"]
 
 
+@pytest.mark.parametrize("name", ["anthropic-beta", "openai-beta"])
+async def test_a_header_that_cannot_be_sent_on_is_the_clients_fault_and_not_the_providers(name: str) -> None:
+    async with upstream() as up, gateway([deployment(up.base_url)]) as gw:
+        response = await gw.client.post(
+            "/v1/chat/completions",
+            json={"model": "m", "messages": [{"role": "user", "content": "hi"}]},
+            headers={name: "beta\x01\x7f"},
+        )
+        assert response.status_code == 400
+        assert response.json()["error"]["param"] == name
+        assert gw.log()["attempts"] == 0
+
+
 async def test_plain_text_behind_https_is_a_tls_failure() -> None:
     async with upstream() as up, gateway([deployment(up.base_url.replace("http:", "https:"))]) as gw:
         up.greeting = b"HTTP/1.1 400 plain text was spoken here\r\n\r\n"

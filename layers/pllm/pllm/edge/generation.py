@@ -1,5 +1,6 @@
 """The endpoints that generate: one handler, since a dialect is a parameter and the pipeline does the rest."""
 
+import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 
 # Sent on when the upstream speaks the client's own dialect: they select behaviour of the provider's API.
 _FORWARDED = ("anthropic-beta", "anthropic-version", "openai-beta")
-
-
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _INCLUDE = "x-pllm-include"
 
 
@@ -80,8 +80,13 @@ async def _kept(pieces: AsyncGenerator[bytes], heard: "Conversation") -> AsyncGe
 
 
 def forwarded(request: HttpRequest) -> dict[str, str]:
-    """The client's headers that travel along to an upstream of its own dialect."""
-    return {name: ",".join(values) for name in _FORWARDED if (values := request.all(name))}
+    """The client's headers that travel along to an upstream of its own dialect. Raises a 400 for what none could carry: that
+    it was not sent would count against every deployment."""
+    found = {name: ",".join(values) for name in _FORWARDED if (values := request.all(name))}
+    for name, value in found.items():
+        if _CONTROL.search(value):
+            raise invalid(f"The header {name!r} has control characters in it.", name)
+    return found
 
 
 def wants_cost(request: HttpRequest) -> bool:

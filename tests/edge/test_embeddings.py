@@ -174,13 +174,18 @@ async def test_a_throttled_list_goes_on_where_it_was() -> None:
             return 429, {"message": "Too many requests"}, {"x-amzn-errortype": "ThrottlingException"}
         return titan_answer(body)
 
-    async with provider(busy) as up, gateway([one_of(TITAN_V2, up.base_url)], retries=4) as gw:
+    limited = Limited(Limit(tpm=10_000_000))
+    async with (
+        provider(busy) as up,
+        gateway([one_of(TITAN_V2, up.base_url)], admissions=limited.admissions, retries=4) as gw,
+    ):
         texts = ["x" * n for n in range(1, 31)]
         answer = await sdk_of(gw).embeddings.create(model="m", input=texts)
         assert [one.embedding[0] for one in answer.data] == [float(n) for n in range(1, 31)]
         assert answer.usage.prompt_tokens == sum(range(1, 31))
         assert len(up.seen) == 30 + 3
         assert gw.log()["attempts"] > 1
+        assert (await limited.left()).tokens_left == 10_000_000 - sum(range(1, 31))
 
 
 async def test_every_text_of_a_list_is_reserved_for() -> None:

@@ -1,5 +1,6 @@
 """Titan by InvokeModel: one text a call, judged by botocore."""
 
+import json
 from dataclasses import replace
 from typing import cast
 
@@ -22,6 +23,7 @@ from tests.wire.embeddings.worlds import (
 
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.wire.lane import GatheringLane
+from pllm.wire.usage import Usage
 
 
 def test_every_text_is_a_call_in_its_order() -> None:
@@ -117,10 +119,12 @@ def test_a_call_that_was_answered_is_not_made_again() -> None:
     assert [body["inputText"] for body in sent(second)] == ["bb", "d"]
     used = second.used([replace(answers[3], number=1)])
     assert used is not None
-    assert used.input == 5
-    answer = answered(again(), answers[1])
+    assert used.input == 3  # what the first try used is charged as that try's
+    last = again().gathered([answers[1]])
+    answer = json.loads(last.body)
     assert [one["embedding"] for one in answer["data"]] == [[0.0], [1.0], [2.0], [3.0]]
     assert answer["usage"]["prompt_tokens"] == 6
+    assert (last.usage, last.estimated) == (Usage(input=1), False)
     assert len(sent(again(COHERE_V3))[0]["texts"]) == 4
 
 

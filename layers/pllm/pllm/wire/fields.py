@@ -49,9 +49,10 @@ def count(value: Json, path: str) -> int:
 
 
 def positive(value: Json, path: str) -> int:
-    if count(value, path) == 0:
+    """A whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise invalid(f"'{path}' must be a whole number of at least 1.", path)
-    return int(value)
+    return value
 
 
 def mapping(value: Json, path: str) -> JsonObject:

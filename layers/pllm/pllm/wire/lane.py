@@ -188,7 +188,8 @@ class GatheringLane(Lane, Protocol):
     """A lane whose request has `bodies`. `answer` and `relay` are not asked of it."""
 
     def gathered(self, parts: Sequence[Part]) -> Answer:
-        """One answer of the good answers to all calls, in their order. Raises GatewayError(UPSTREAM_PROTOCOL)."""
+        """One answer of the good answers to all calls, in their order. Its usage is that of these calls, without those that an
+        earlier try kept. Raises GatewayError(UPSTREAM_PROTOCOL)."""
         ...
 
     def used(self, parts: Sequence[Part]) -> Usage | None:

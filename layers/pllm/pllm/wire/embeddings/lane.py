@@ -53,6 +53,7 @@ class EmbeddingsLane:
         return ()
 
     def gathered(self, parts: Sequence[Part]) -> Answer:
+        """With the tokens of all calls in its body, and those of this try beside it: an earlier one's are charged already."""
         entries: list[bytes] = []
         counts: list[int | None] = []
         answered = {**self._kept, **dict(zip(self._open, parts, strict=True))}
@@ -63,15 +64,15 @@ class EmbeddingsLane:
             for vector in answer.vectors:
                 entries.append(encode_vector(vector, len(entries), self._asked.encoding_format))
             counts.append(answer.tokens)
-        told = _told(self._calls, counts)
-        body = encode_answer(entries, self._public_name, told.tokens)
-        return Answer(body, Usage(input=told.tokens), estimated=told.estimated)
+        own = self._told({place: counts[place] for place in self._open})
+        body = encode_answer(entries, self._public_name, self._told(dict(enumerate(counts))).tokens)
+        return Answer(body, Usage(input=own.tokens), estimated=own.estimated)
 
     def used(self, parts: Sequence[Part]) -> Usage | None:
-        self._kept.update({self._open[part.number]: part for part in parts if self._is_whole(part)})
-        places = sorted(self._kept)
-        counts = [self._api.decode(self._kept[place]).tokens for place in places]
-        return Usage(input=_told([self._calls[place] for place in places], counts).tokens) if counts else None
+        good = {self._open[part.number]: part for part in parts if self._is_whole(part)}
+        self._kept.update(good)
+        counts = {place: self._api.decode(part).tokens for place, part in good.items()}
+        return Usage(input=self._told(counts).tokens) if counts else None
 
     def answer(self, body: bytes, content_type: str) -> Answer:
         return self.gathered([Part(200, {"content-type": content_type}, body)])
@@ -82,17 +83,16 @@ class EmbeddingsLane:
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         return self._api.error(status, headers, body)
 
+    def _told(self, counts: Mapping[int, int | None]) -> _Told:
+        """`counts`: what calls told of their tokens, by their places."""
+        pairs = ((self._calls[place], told) for place, told in counts.items())
+        return _Told(sum(_estimate(texts) if told is None else told for texts, told in pairs), None in counts.values())
+
     def _is_whole(self, part: Part) -> bool:
         try:
             return len(self._api.decode(part).vectors) == len(self._calls[self._open[part.number]])
         except GatewayError:
             return False
-
-
-def _told(calls: Sequence[Sequence[str]], counts: Sequence[int | None]) -> _Told:
-    """`counts`: what each of the calls told of its tokens."""
-    pairs = zip(calls, counts, strict=True)
-    return _Told(sum(_estimate(texts) if told is None else told for texts, told in pairs), None in counts)
 
 
 def _estimate(texts: Sequence[str]) -> int:

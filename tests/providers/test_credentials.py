@@ -78,3 +78,15 @@ def test_a_file_that_holds_no_json_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "sa.json"
     file.write_text("ya29.not-json")
     assert "holds no JSON object" in refused(f"model: vertex/x, credentials: '{file}'")
+
+
+@pytest.mark.parametrize("params", ["model: openai/x", "model: openai/x, api_key: '${OPENAI_API_KEY}'"])
+def test_the_line_break_at_the_end_of_a_keys_file_is_none_of_the_key(params: str) -> None:
+    assert one(params, OPENAI_API_KEY="sk-1\n").api_key == Secret("sk-1")
+
+
+@pytest.mark.parametrize("key", ["sk-1\nsk-2", "sk-1\x00", "sk\t1"])
+def test_a_key_that_no_header_can_carry_is_told_of_where_the_gateway_starts(key: str) -> None:
+    why = refused("model: openai/x", OPENAI_API_KEY=key)
+    assert "API key has a line break or another control character" in why
+    assert "sk" not in why

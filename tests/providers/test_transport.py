@@ -200,3 +200,17 @@ async def test_of_a_burst_that_arrived_at_once_the_first_events_are_given_before
         assert len(pieces[0]) <= 4_096
         await answer.close()
         await transport.close()
+
+
+@pytest.mark.parametrize("header", [{"authorization": "Bearer sk\n"}, {"x": "a\x00"}])
+async def test_a_request_that_cannot_be_written_is_not_called_a_connection_that_the_provider_closed(
+    header: dict[str, str],
+) -> None:
+    transport = AiohttpTransport(ManualClock(1_000.0))
+    async with upstream() as provider:
+        with pytest.raises(GatewayError, match=r"cannot be sent: its address, or a header \(a key\?\)") as raised:
+            await transport.send(HttpRequest(provider.base_url, header, b"x"), _TIMEOUTS)
+        assert raised.value.kind is ErrorKind.UPSTREAM_UNREACHABLE
+        assert "sk" not in str(raised.value)
+        assert provider.requests == []
+    await transport.close()

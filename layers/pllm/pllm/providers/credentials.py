@@ -1,5 +1,6 @@
 """Which credentials a configuration entry has: its own, or what the environment holds for its provider."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,8 @@ from pllm.core.config.model_entry import Params
 from pllm.core.deployment import AwsKeys
 from pllm.core.secret import Secret
 from pllm.providers.base import ProviderRow
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class CredentialError(Exception):
@@ -33,11 +36,19 @@ def credentials_of(params: Params, row: ProviderRow, variables: Mapping[str, str
         return [Credential(aws=_aws(params))]
     if params.api_key:
         several = len(params.api_key) > 1
-        return [Credential(str(n) if several else "", Secret(key)) for n, key in enumerate(params.api_key, start=1)]
+        return [Credential(str(n) if several else "", _key(key)) for n, key in enumerate(params.api_key, start=1)]
     if row.key_env is None:
         return []
     found = sorted((_label(name, row.key_env), name) for name in _named(row.key_env, variables))
-    return [Credential(label, Secret(variables[name])) for label, name in found]
+    return [Credential(label, _key(variables[name])) for label, name in found]
+
+
+def _key(given: str) -> Secret:
+    """Without the line break that files and consoles leave at its end: no header can carry one. Google's JSON has some."""
+    text = given.strip()
+    if not text.startswith("{") and _CONTROL.search(text):
+        raise CredentialError("its API key has a line break or another control character in it.")
+    return Secret(text)
 
 
 def _check_kind(params: Params, row: ProviderRow) -> None:

@@ -196,6 +196,9 @@ def _send_failure(error: Exception, url: str, timeouts: Timeouts) -> GatewayErro
     if isinstance(error, aiohttp.ClientResponseError):
         why = str(error.message).splitlines()[0][:200] if error.message else "it cannot be read"
         return malformed_upstream(f"{host} does not speak HTTP: {why.rstrip(':.')}")
+    if isinstance(error, ValueError):
+        what = "its address, or a header (a key?), has characters in it that HTTP does not allow"
+        return GatewayError(ErrorKind.UPSTREAM_UNREACHABLE, f"The request to {host} cannot be sent: {what}.")
     return GatewayError(ErrorKind.UPSTREAM_UNREACHABLE, f"{host} closed the connection without an answer.")
 
 

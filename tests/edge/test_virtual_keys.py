@@ -79,12 +79,12 @@ async def test_each_of_the_three_headers_takes_it(at: Door, service: KeyService)
 
 async def test_limits_and_budgets_of_key_and_team_come_with_it(at: Door, service: KeyService) -> None:
     budget = BudgetLimit(5_000_000, "day", "Europe/Berlin")
-    await service.teams.create("search", TeamFields("Search", allowance=Allowance(tpm=9)), "master")
+    team = await service.teams.create("search", TeamFields("Search", allowance=Allowance(tpm=9)), "master")
     key_id, key = await made(service, team="search", allowance=Allowance(rpm=3, max_parallel=2, budget=budget))
     limits = (await at.who(key))["limits"]
     assert [(one["scope"], one["rpm"], one["tpm"], one["max_parallel"], one["version"]) for one in limits] == [
         (f"key/{key_id}", 3, None, 2, 1),
-        ("team/search", None, 9, None, 1),
+        ("team/search", None, 9, None, team.version),
     ]
     assert limits[0]["budget"] == {"micro_usd": 5_000_000, "period": "day", "zone": "Europe/Berlin"}
 

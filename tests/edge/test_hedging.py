@@ -183,3 +183,49 @@ async def test_a_first_attempt_that_fails_meanwhile_is_followed_by_the_second() 
         assert (await asyncio.wait_for(asking, 5)).headers["x-pllm-deployment"] == "m/good"
         await asyncio.wait_for(here.table.given_back.wait(), 5)
         assert await here.taken() == 1
+
+
+async def test_when_the_second_fails_last_it_is_the_one_that_the_request_ended_with() -> None:
+    released = asyncio.Event()
+    async with upstream() as slow, upstream() as bad, gateway(two(slow, bad), hedge_after_s=0.02, retries=0) as gw:
+        slow.will(Hang(released), whole(b"", 502))
+        bad.will(Hang(then := asyncio.Event()), whole(b"", 500))
+        asking = asyncio.create_task(gw.chat())
+        await bad.asked.wait()
+        released.set()
+        for _ in range(1_000_000):
+            if gw.health.view(["m/bad"])["m/bad"].error_ratio:
+                break
+            await asyncio.sleep(0)
+        then.set()
+        assert (await asking).status_code >= 500
+        line = gw.log()
+        assert line["failed_attempts"] == ["m/bad: upstream_error", "m/good: upstream_error"]
+        assert line["deployment"] == "m/good"
+
+
+async def test_an_answer_that_overtakes_the_second_says_nothing_of_how_fast_that_is() -> None:
+    released = asyncio.Event()
+    async with upstream() as slow, upstream() as other, gateway(two(slow, other), hedge_after_s=0.05) as gw:
+        slow.will(Hang(released), LATE)
+        other.will(Hang())
+        asking = asyncio.create_task(gw.chat())
+        await other.asked.wait()
+        released.set()
+        assert (await asking).headers["x-pllm-deployment"] == "m/bad"
+        assert gw.log()["failed_attempts"] == ["m/good: slower"]
+        assert gw.health.view(["m/good"])["m/good"].latency_ms is None
+
+
+@pytest.mark.parametrize("hedge_after_s", [None, 5])
+async def test_what_is_refused_before_anything_was_sent_is_no_attempt(hedge_after_s: float | None) -> None:
+    gates = Gates(MemoryStore(), ManualClock(), Random(1))
+    options: dict[str, Any] = {"hedge_after_s": hedge_after_s, "admissions": Admissions(lambda: gates)}
+    async with upstream() as first, upstream() as second:
+        places = [replace(one, dialects=("messages",), provider="anthropic", rpm=5) for one in two(first, second)]
+        async with gateway(places, **options) as gw:
+            assert (await gw.chat(messages="none")).status_code == 400
+            assert (gw.log()["attempts"], first.requests, second.requests) == (0, [], [])
+            image = await gates.look(GateLimits("dep/m/bad"))
+            assert image is not None
+            assert image.requests_left == 5

@@ -35,6 +35,18 @@ async def test_a_client_that_leaves_while_being_admitted_holds_nothing(world: Wo
     assert world.item("team/t")["k"] == 0
 
 
+async def test_what_a_client_that_left_would_hold_is_given_back_before_the_invocation_ends(world: World) -> None:
+    """After it the environment may be frozen for a long time."""
+    asked = asyncio.ensure_future(world.gates.admit([KEY, TEAM], NEED))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+    await world.gates.flush()
+    assert (world.item("key/a")["r"], world.item("key/a")["b"], world.item("key/a")["h"]) == (3, 10_000, 0)
+    assert world.item("team/t")["k"] == 0
+
+
 async def test_settling_is_finished_even_if_the_client_leaves_meanwhile(world: World) -> None:
     ticket = await world.ticket(KEY, TEAM)
     settling = asyncio.ensure_future(world.gates.settle(ticket, Spent(7, 70)))
@@ -46,6 +58,19 @@ async def test_settling_is_finished_even_if_the_client_leaves_meanwhile(world: W
     for _ in range(40):
         await asyncio.sleep(0)
     assert (world.item("key/a")["b"], world.item("key/a")["h"], world.item("team/t")["k"]) == (9_930, 0, 0)
+
+
+@pytest.mark.parametrize("steps", range(1, 12))
+async def test_several_tickets_are_settled_even_if_the_client_leaves_at_any_moment(world: World, steps: int) -> None:
+    tickets = [await world.ticket(KEY, TEAM), await world.ticket(KEY)]
+    settling = asyncio.ensure_future(world.gates.settle_all((ticket, Spent(7, 70)) for ticket in tickets))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    settling.cancel()
+    await asyncio.gather(settling, return_exceptions=True)
+    for _ in range(40):
+        await asyncio.sleep(0)
+    assert (world.item("key/a")["b"], world.item("key/a")["h"], world.item("team/t")["k"]) == (9_860, 0, 0)
 
 
 # --- More for a request that is in ---------------------------------------------------------------------------------

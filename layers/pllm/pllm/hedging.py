@@ -26,12 +26,12 @@ async def race(
     step: Step,
     beside: Callable[[], Awaitable[Step | None]],
     patience_s: float,
-    failed: Callable[[Step, GatewayError], None],
+    failed: Callable[[Contender, GatewayError], None],
     slower: Callable[[Contender], None],
 ) -> tuple[Contender, Reply]:
     """The first answer. `beside` names the second attempt when the first was silent for `patience_s`; it is cancelled if the
-    first is over before that. `failed` is told of an attempt that failed while the other went on, `slower` of one that is
-    cancelled. Raises the last one's GatewayError."""
+    first is over before that. `failed` is told of an attempt that failed, `slower` of one that is cancelled.
+    Raises the last one's GatewayError."""
     running = [start(step)]
     try:
         await asyncio.wait({running[0].task}, timeout=patience_s)
@@ -58,7 +58,7 @@ async def _unless_over(first: "asyncio.Task[Reply]", beside: Callable[[], Awaita
         await asyncio.gather(asking, return_exceptions=True)
 
 
-async def _first(running: list[Contender], failed: Callable[[Step, GatewayError], None]) -> tuple[Contender, Reply]:
+async def _first(running: list[Contender], failed: Callable[[Contender, GatewayError], None]) -> tuple[Contender, Reply]:
     """Takes who is decided out of `running`."""
     while True:
         await asyncio.wait({one.task for one in running}, return_when=asyncio.FIRST_COMPLETED)
@@ -67,9 +67,9 @@ async def _first(running: list[Contender], failed: Callable[[Step, GatewayError]
             try:
                 return one, one.task.result()
             except GatewayError as error:
+                failed(one, error)
                 if not running:
                     raise
-                failed(one.step, error)
 
 
 async def _cancelled(task: "asyncio.Task[Reply]") -> None:

@@ -4,7 +4,6 @@ Each further attempt asks its own deployment's limits and, where one before it o
 tokens and money enough for all of them are held before it starts.
 """
 
-import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
@@ -74,14 +73,13 @@ class Holding(Admission):
         holds, self._more = [*holds, *self._more], []
         places, self._places = self._places, {}
         if failure is not None and record.attempts == 0:  # nothing was sent to anybody
-            held = [ticket for ticket, _ in chain(holds, *places.values())]
-            await asyncio.gather(*(self._gates.cancel(ticket) for ticket in held))
+            await self._gates.cancel_all(ticket for ticket, _ in chain(holds, *places.values()))
             return
         charges = self._charges(record, failure)
         shares = list(_shares(_sum(spent for _, spent in charges), holds))
         for deployment, held_there in places.items():
             shares += _shares(_sum(spent for name, spent in charges if name == deployment), held_there)
-        await asyncio.gather(*(self._gates.settle(ticket, spent) for ticket, spent in shares))
+        await self._gates.settle_all(shares)
 
     def _kept(self, deployment: Deployment, place: Ticket | Denial) -> GatewayError | None:
         if isinstance(place, Denial):

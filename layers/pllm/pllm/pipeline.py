@@ -6,6 +6,7 @@ Nothing is committed to the client before an upstream has answered and its first
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
@@ -86,11 +87,8 @@ class Pipeline:
             if step.probe and probe is None:
                 plan.lost(step)
                 continue
-            try:
+            with suppress(GatewayError):  # which the plan was told of
                 return await self._try(step, probe, plan, admission, call, translation)
-            except GatewayError as error:
-                _note_failure(call, step, error.kind.value)
-                plan.failed(step, error)
         raise plan.outcome()
 
     def fetcher(self, call: Call) -> "Fetch | None":
@@ -123,8 +121,10 @@ class Pipeline:
             watched = self.upstreams.health.observe(step.deployment.id)
             try:
                 return await self.upstreams.attempt(step.deployment, call, translation, watched)
-            except BaseException:
+            except BaseException as failure:
                 note_given_up(call.record, call, step.deployment)
+                if isinstance(failure, GatewayError):
+                    _failed(call, plan, step, failure)
                 raise
         beside = partial(_beside, plan, admission)
         return await self._hedged(step, probe, patience_s, plan, beside, call, translation)
@@ -141,6 +141,7 @@ class Pipeline:
     ) -> Reply:
         started_s = self.upstreams.clock.monotonic_s()
         contenders: list[Contender] = []
+        over: list[Contender] = []
 
         def start(one: Step) -> Contender:
             record = replace(call.record, failed=[], abandoned=[])
@@ -150,14 +151,16 @@ class Pipeline:
             contenders.append(Contender(one, record, watched, asyncio.ensure_future(attempt)))
             return contenders[-1]
 
-        def failed(one: Step, error: GatewayError) -> None:
-            _note_failure(call, one, error.kind.value)
-            plan.failed(one, error)
+        def failed(one: Contender, error: GatewayError) -> None:
+            over.append(one)
+            _failed(call, plan, one.step, error)
 
         def slower(loser: Contender) -> None:
             _note_failure(call, loser.step, "slower")
             waited_s = self.upstreams.clock.monotonic_s() - started_s
-            if loser.step.probe:
+            if loser.step is not step:
+                loser.watched.dropped()  # the first was silent for longer
+            elif step.probe:
                 loser.watched.failed(GatewayError(ErrorKind.UPSTREAM_TIMEOUT, f"silent for {waited_s:.1f} s"))
             else:
                 loser.watched.dropped(waited_s * 1000)
@@ -165,15 +168,17 @@ class Pipeline:
         try:
             winner, reply = await race(start, step, beside, patience_s, failed, slower)
         except BaseException:
-            _decided(call, contenders, contenders[-1])
+            _decided(call, contenders, ([one for one in contenders if one not in over] or over)[-1], answered=False)
             raise
 
         async def close() -> None:
-            if reply.close is not None:
-                await reply.close()
-            call.record.adopt(winner.record)
+            try:
+                if reply.close is not None:
+                    await reply.close()
+            finally:
+                call.record.adopt(winner.record)
 
-        _decided(call, [one for one in contenders if one is not winner], winner)
+        _decided(call, contenders, winner, answered=True)
         return replace(reply, close=close)
 
     def _surroundings(self, call: Call) -> Surroundings:
@@ -213,10 +218,13 @@ async def _beside(plan: Plan, admission: Admission) -> Step | None:
     return step
 
 
-def _decided(call: Call, over: list[Contender], last: Contender) -> None:
-    """The request goes on as `last` left it. Those that are `over` may have been billed."""
-    for one in over:
-        note_given_up(one.record, call, one.step.deployment)
+def _decided(call: Call, contenders: list[Contender], last: Contender, *, answered: bool) -> None:
+    """The request goes on as `last` left it, who has `answered` or not. The others may have been billed, or never sent."""
+    before = call.record.attempts - len(contenders)
+    call.record.attempts -= sum(one.record.attempts == before + number for number, one in enumerate(contenders))
+    for one in contenders:
+        if one is not last or not answered:
+            note_given_up(one.record, call, one.step.deployment)
         if one is not last:
             call.record.abandon(one.record)
     call.record.adopt(last.record)
@@ -236,6 +244,11 @@ def _settling(reply: Reply, admission: Admission, record: RequestRecord) -> Repl
     if lost := sum(one.cost_micro_usd or 0 for one in record.abandoned):
         more["x-pllm-abandoned-cost-usd"] = f"{lost / 1_000_000:.6f}"
     return replace(reply, headers={**reply.headers, **admission.headers, **more}, close=close)
+
+
+def _failed(call: Call, plan: Plan, step: Step, error: GatewayError) -> None:
+    _note_failure(call, step, error.kind.value)
+    plan.failed(step, error)
 
 
 def _note_failure(call: Call, step: Step, why: str) -> None:

@@ -12,7 +12,7 @@ request died is free again 16 to 32 minutes later without any record of it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -98,14 +98,26 @@ class Gates:
     async def settle(self, ticket: Ticket, spent: Spent) -> None:
         """Takes an admission back and charges what was used; a second time does nothing. One write for each scope where
         money, a slot or unused tokens are to be given back, all at once."""
-        await self._close(ticket, spent, undo=False)
+        await self.settle_all([(ticket, spent)])
+
+    async def settle_all(self, shares: Iterable[tuple[Ticket, Spent]]) -> None:
+        """Several at once."""
+        await self._close(shares, undo=False)
 
     async def cancel(self, ticket: Ticket) -> None:
         """As if it had never been admitted: for a request that was not made."""
-        await self._close(ticket, Spent(0, 0), undo=True)
+        await self.cancel_all([ticket])
+
+    async def cancel_all(self, tickets: Iterable[Ticket]) -> None:
+        """Several at once."""
+        await self._close([(ticket, Spent(0, 0)) for ticket in tickets], undo=True)
 
     async def flush(self) -> None:
-        """Writes what is due: settlements that failed before, and leased money. For the end of an invocation."""
+        """Writes what is due: settlements that failed before, and leased money. For the end of an invocation, which waits for
+        what goes on behind clients that left, too."""
+        loop = asyncio.get_running_loop()
+        if behind := {work for work in self._background if work.get_loop() is loop}:
+            await asyncio.wait(behind)
         if self._keeper.resting():
             return
         with self._lock:
@@ -210,13 +222,15 @@ class Gates:
 
     # --- Settling --------------------------------------------------------------------------------------------------
 
-    async def _close(self, ticket: Ticket, spent: Spent, *, undo: bool) -> None:
+    async def _close(self, shares: Iterable[tuple[Ticket, Spent]], *, undo: bool) -> None:
+        jobs: list[Settlement] = []
         with self._lock:
-            if ticket.id not in self._open:
-                return
-            self._open.discard(ticket.id)
-        jobs = [Settlement(hold, spent, undo) for hold in ticket.holds]
-        await self._to_its_end(self._settle(jobs), _nothing)
+            for ticket, spent in shares:
+                if ticket.id in self._open:
+                    self._open.discard(ticket.id)
+                    jobs += [Settlement(hold, spent, undo) for hold in ticket.holds]
+        if jobs:
+            await self._to_its_end(self._settle(jobs), _nothing)
 
     async def _undo(self, hold: Hold) -> None:
         """A hold that never became a ticket. One that is not certain is left to expire: giving back what was perhaps never

@@ -37,6 +37,19 @@ async def test_a_silent_first_attempt_gets_a_second_beside_it_and_the_loser_is_c
         assert (view["m/bad"].latency_ms or 0) >= 20
 
 
+@pytest.mark.parametrize("way", [{"hedge_after_s": 0.5}, {"attempt_timeout_s": 0.5}], ids=["hedged", "timed out"])
+async def test_the_silence_of_an_attempt_that_gave_no_answer_is_the_upstreams_time_and_no_overhead(
+    way: dict[str, Any],
+) -> None:
+    async with upstream() as slow, upstream() as fast, gateway(two(slow, fast), **way) as gw:
+        slow.will(Hang())
+        fast.will_answer(answer("ok"))
+        response = await gw.chat()
+        assert response.headers["x-pllm-deployment"] == "m/good"
+        line = gw.log()
+        assert line["latency_ms"] - line["overhead_ms"] >= 490
+
+
 async def test_a_first_attempt_that_is_quick_enough_is_alone() -> None:
     async with upstream() as first, upstream() as second, gateway(two(first, second), hedge_after_s=5) as gw:
         first.will_answer(answer("ok"))

@@ -107,4 +107,5 @@ async def test_a_stream_of_pictures_is_refused_before_anything_is_sent() -> None
     async with upstream() as up, gateway([nova(up.base_url)]) as gw:
         response = await gw.client.post("/v1/images/generations", json={"model": "m", "prompt": "x", "stream": True})
         assert (response.status_code, response.json()["error"]["param"]) == (400, "stream")
+        assert "" not in response.headers.values()
         assert up.requests == []

@@ -180,8 +180,10 @@ class Upstreams:
                 if trying.span is not None:
                     trying.span.url = http.url.partition("?")[0]
                 http = http.telling(trying.begun)
-                response = await send_copies(self.transport, http, _timeouts(trying), wire.copies)
-                trying.record.upstream_s += self.clock.monotonic_s() - trying.sent_s
+                try:
+                    response = await send_copies(self.transport, http, _timeouts(trying), wire.copies)
+                finally:
+                    trying.record.upstream_s += self.clock.monotonic_s() - trying.sent_s
                 if trying.span is not None:
                     trying.span.status = response.status
                 return await self._answer(response, trying)
@@ -201,9 +203,11 @@ class Upstreams:
                 trying.span.url = http.url.partition("?")[0]
             return http.telling(trying.begun)
 
-        found = await gather(self.transport, prepare, trying.wire, _timeouts(trying))
-        came_s = self.clock.monotonic_s()
-        record.upstream_s += came_s - trying.sent_s
+        try:
+            found = await gather(self.transport, prepare, trying.wire, _timeouts(trying))
+        finally:
+            came_s = self.clock.monotonic_s()
+            record.upstream_s += came_s - trying.sent_s
         if trying.span is not None:
             trying.span.status = _status(found)
         if found.failure is not None:
@@ -222,9 +226,11 @@ class Upstreams:
             if _is_stream(lane.request, response):
                 return await self._stream(response, trying)
             asked_s = self.clock.monotonic_s()
-            body = await response.read()
-            came_s = self.clock.monotonic_s()
-            record.upstream_s += came_s - asked_s
+            try:
+                body = await response.read()
+            finally:
+                came_s = self.clock.monotonic_s()
+                record.upstream_s += came_s - asked_s
             answer = lane.answer(body, response.headers.get("content-type", ""))
             record.translate_s += self.clock.monotonic_s() - came_s
         except BaseException:

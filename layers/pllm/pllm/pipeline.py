@@ -144,7 +144,8 @@ class Pipeline:
         over: list[Contender] = []
 
         def start(one: Step) -> Contender:
-            record = replace(call.record, failed=[], abandoned=[])
+            silent_s = self.upstreams.clock.monotonic_s() - started_s  # of the first: the upstream's time, whoever answers
+            record = replace(call.record, failed=[], abandoned=[], upstream_s=call.record.upstream_s + silent_s)
             call.record.attempts += 1
             watched = self.upstreams.health.observe(one.deployment.id, probe if one is step else None)
             attempt = self.upstreams.attempt(one.deployment, replace(call, record=record), translation, watched)

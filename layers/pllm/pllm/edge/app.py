@@ -175,12 +175,9 @@ class Gateway:
         if record.degraded:
             extra["x-pllm-state"] = "degraded"
         if record.attempts:
-            extra |= {
-                "x-pllm-model": header_text(record.model),
-                "x-pllm-provider": header_text(record.provider),
-                "x-pllm-deployment": header_text(record.deployment),
-                "x-pllm-attempts": str(record.attempts),
-            }
+            who = {"model": record.model, "provider": record.provider, "deployment": record.deployment}
+            extra |= {f"x-pllm-{name}": header_text(value) for name, value in who.items() if value}
+            extra["x-pllm-attempts"] = str(record.attempts)
         try:
             await send_whole(sent, error.status, json_headers(extra), errors.body(error, request.path))
         except ClientGoneError:

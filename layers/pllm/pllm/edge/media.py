@@ -33,7 +33,7 @@ _FORM = "multipart/form-data"
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """`POST /v1/<path>`. Answered by providers that speak OpenAI's dialect, embeddings and rankings by others too."""
+    """`POST /v1/<path>`. Answered by who speaks OpenAI's dialect; embeddings, rankings and new images by others too."""
 
     path: str
     pipeline: Pipeline

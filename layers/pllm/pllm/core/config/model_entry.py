@@ -122,7 +122,7 @@ class Params(RequestDefaults):
 
 @section
 class ProviderForm(RequestDefaults):
-    """The fuller form of `params`, with the Go gateway's names; and any of the request defaults below.
+    """The fuller form of `params`, with names of its own; and any of the request defaults below.
 
     It becomes `Params` when loaded.
     """

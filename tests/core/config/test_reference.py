@@ -1,6 +1,8 @@
+import re
 from pathlib import Path
 
 from pllm.core.config.loader import load
+from pllm.core.config.pending import PENDING
 from pllm.core.config.reference import reference
 from pllm.core.config.schema import Config, Params
 from pllm.core.config.section import Section
@@ -35,3 +37,10 @@ def test_the_packaged_default_configuration_is_good(root: Path) -> None:
     providers = {entry.served.model.split("/")[0] for entry in config.model_list if entry.served.provider is None}
     assert {"openai", "anthropic", "azure", "bedrock", "vertex", "openrouter", "groq", "mistral"} <= providers
     assert {"smart", "fast"} <= set(config.model_aliases)
+
+
+def test_a_section_without_effect_says_so_where_it_stands() -> None:
+    page = reference()
+    for name, missing in PENDING.items():
+        _, section = re.split(rf"^## `{re.escape(name)}(?:\[\])?`$", page, flags=re.MULTILINE)
+        assert missing in section.partition("\n## ")[0]

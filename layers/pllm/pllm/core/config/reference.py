@@ -73,6 +73,7 @@ def _section(path: str, cls: type[Section], elsewhere: str) -> str:
     lines = [f"## `{path}`" if path else "## The top of the file", ""]
     lines += [" ".join((cls.__doc__ or "").split("\n\n")[0].split()), ""]
     lines += [f"The same keys stand under {elsewhere}.", ""] if elsewhere else []
+    lines += [f"**Without effect yet**: {PENDING[name]}.", ""] if (name := path.removesuffix("[]")) in PENDING else []
     lines += ["| Key | Value | Default | Meaning |", "|---|---|---|---|"]
     lines += [_row(name, field) for name, field in _own_fields(cls)]
     return "\n".join([*lines, ""])

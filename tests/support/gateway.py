@@ -52,8 +52,14 @@ _OF_POLICY = tuple(field.name for field in fields(RoutingPolicy))
 
 
 class RealClock:
+    """Time passes as it does, from the beginning of a minute on: no test is cut in two by the end of one."""
+
+    def __init__(self) -> None:
+        self._minute_s = time() // 60 * 60
+        self._began_s = monotonic()
+
     def wall_s(self) -> float:
-        return time()
+        return self._minute_s + monotonic() - self._began_s
 
     def monotonic_s(self) -> float:
         return monotonic()

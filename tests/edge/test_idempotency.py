@@ -60,8 +60,11 @@ class Setting:
 
 
 @asynccontextmanager
-async def setting(**deployment_changes: Any) -> AsyncIterator[Setting]:
-    async with upstream() as up, gateway([deployment(up.base_url, **deployment_changes)]) as harness:
+async def setting(hedge_after_s: float | None = None, **deployment_changes: Any) -> AsyncIterator[Setting]:
+    async with (
+        upstream() as up,
+        gateway([deployment(up.base_url, **deployment_changes)], hedge_after_s=hedge_after_s) as harness,
+    ):
         here = Setting(harness, up)
         yield here
         await here.client.aclose()
@@ -149,8 +152,9 @@ async def test_a_stream_is_replayed_as_the_stream_it_was() -> None:
         assert len(here.up.requests) == 1
 
 
-async def test_a_stream_that_broke_is_not_kept_and_frees_its_key() -> None:
-    async with setting() as here:
+@pytest.mark.parametrize("hedge_after_s", [None, 5.0], ids=["alone", "with a second attempt in reserve"])
+async def test_a_stream_that_broke_is_not_kept_and_frees_its_key(hedge_after_s: float | None) -> None:
+    async with setting(hedge_after_s) as here:
         here.up.will(STREAM_HEAD, chunk(STREAM[0]), Cut())
         here.up.will_stream(*STREAM)
         broken = await here.ask(stream=True)

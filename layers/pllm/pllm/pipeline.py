@@ -5,8 +5,8 @@ Nothing is committed to the client before an upstream has answered and its first
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
@@ -180,7 +180,8 @@ class Pipeline:
                 call.record.adopt(winner.record)
 
         _decided(call, contenders, winner, answered=True)
-        return replace(reply, close=close)
+        pieces = None if reply.pieces is None else _adopting(call.record, winner.record, reply.pieces)
+        return replace(reply, pieces=pieces, close=close)
 
     def _surroundings(self, call: Call) -> Surroundings:
         native = call.native
@@ -229,6 +230,16 @@ def _decided(call: Call, contenders: list[Contender], last: Contender, *, answer
         if one is not last:
             call.record.abandon(one.record)
     call.record.adopt(last.record)
+
+
+async def _adopting(record: RequestRecord, attempt: RequestRecord, pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    """The same pieces. How they ended is known of the request before its client is told that there are no more."""
+    try:
+        async with aclosing(pieces):
+            async for piece in pieces:
+                yield piece
+    finally:
+        record.adopt(attempt)
 
 
 def _settling(reply: Reply, admission: Admission, record: RequestRecord) -> Reply:

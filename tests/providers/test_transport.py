@@ -2,7 +2,9 @@
 ends: nothing that arrived is lost, and silence is the provider's only while we listen."""
 
 import asyncio
+import gc
 import gzip
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -213,4 +215,26 @@ async def test_a_request_that_cannot_be_written_is_not_called_a_connection_that_
         assert raised.value.kind is ErrorKind.UPSTREAM_UNREACHABLE
         assert "sk" not in str(raised.value)
         assert provider.requests == []
+    await transport.close()
+
+
+@pytest.mark.parametrize("ended_by", ["silence", "us"])
+async def test_nothing_is_kept_of_an_answer_that_was_ended_while_somebody_read_it(ended_by: str, leap: Leap) -> None:
+    transport = AiohttpTransport(ManualClock(1_000.0))
+    async with upstream() as provider:
+        provider.will(STREAM_HEAD + chunk(b"one"), Hang())
+        answer = await transport.send(HttpRequest(provider.base_url, {}, b"x"), _TIMEOUTS)
+        chunks = answer.chunks()
+        assert await anext(chunks) == b"one"
+        reading = asyncio.ensure_future(anext(chunks))
+        await leap(0.0)
+        await (leap(_TIMEOUTS.idle_s + 1) if ended_by == "silence" else answer.close())
+        with pytest.raises(GatewayError):
+            await reading
+        await answer.close()
+        kept = weakref.ref(answer)
+        del answer, chunks, reading
+        await asyncio.sleep(0)
+        gc.collect()
+        assert kept() is None
     await transport.close()

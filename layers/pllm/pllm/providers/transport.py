@@ -122,7 +122,7 @@ class _AiohttpResponse:
     async def chunks(self) -> AsyncGenerator[bytes]:
         content = self._response.content
         decoding = Decoding(", ".join(self._response.headers.getall("content-encoding", ())))
-        silence = _Silence(self._idle_s, self._response.close)
+        silence = _Silence(self._idle_s, self._drop)
         try:
             data = await content.read(_FIRST_BYTES)
             while data:
@@ -163,10 +163,18 @@ class _AiohttpResponse:
         if self._response.content.at_eof():
             self._response.release()
         else:
-            self._response.close()
+            self._drop()
         connections, self._connections = self._connections, None
         if connections is not None:
             await connections.left()
+
+    def _drop(self) -> None:
+        """Closes the connection under whoever reads. aiohttp would raise one exception for all, which keeps every traceback
+        that it ever had, and the answers in those."""
+        content = self._response.content
+        if content.exception() is None:
+            content.set_exception(aiohttp.ClientConnectionError("the connection was closed here"))
+        self._response.close()
 
 
 def _unread(content: aiohttp.StreamReader) -> bytes:

@@ -27,9 +27,10 @@ WORKERS ?=
 CONFIG ?=
 DYNAMODB_ENDPOINT ?=
 PYTEST_ARGS ?=
-# Three workers for two cores: one that waits for a process leaves its core to another; tests/conftest.py has the order. Byte
-# code is kept whatever the environment says: else all workers, and all processes they start, compile everything anew.
-PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 --dist=loadfile --no-loadscope-reorder
+# Three workers for two cores: one that waits for a process leaves its core to another; tests/conftest.py has the order. Where
+# coverage is measured all of them have enough to do. Byte code is kept whatever the environment says: else all workers, and
+# all processes they start, compile everything anew.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(if $(filter true,$(CI)),2,3) --dist=loadfile --no-loadscope-reorder
 # Per cent of lines and branches; what only runs in a worker process or in the emulator is not counted as run.
 COVERAGE := 90
 export MODEL

@@ -17,6 +17,7 @@ SNAPSHOT_AGE_S = 6.5
 PAUSE_S = 0.25
 # What a machine that has other things to do may add to a wait. The promises themselves are asserted on what was measured.
 PATIENCE_S = 15
+BUSY_S = 4
 
 
 def _start(emulator: Emulator) -> None:
@@ -51,7 +52,7 @@ async def _outage(many: Fleet, primary: Primary) -> None:
     opened_s = min(one.at_s for one in many.seen if one.at_s > failed_s and one.deployment == "spare" and one.attempts == 1)
     # Whom to ask is decided when a request begins.
     met_s = [one.began_s - opened_s for one in many.seen if one.attempts > 1]
-    late = [after_s for after_s in met_s if after_s > SNAPSHOT_AGE_S + 1]
+    late = [after_s for after_s in met_s if after_s > SNAPSHOT_AGE_S + BUSY_S]
     await asyncio.sleep(max(failed_s + COOLDOWN_S - 0.3 - time.monotonic(), 0))
     quiet_s = time.monotonic()
     in_time = quiet_s < failed_s + COOLDOWN_S  # or else the first probe may just have been missed
@@ -97,9 +98,9 @@ async def _table_gone(many: Fleet, table: Emulator) -> None:
         f"{len(many.between(killed_s, restarted_s))} requests meanwhile, none lost"
     )
     _no_errors(many.between(started_s, time.monotonic()))
-    assert _added_ms(during, 0.5) <= _added_ms(before, 0.5) + 10
-    # What a busy machine adds to a few. Whoever waited for the table would wait for a quarter of a second or more.
-    assert _added_ms(during, 0.95) <= _added_ms(before, 0.95) + 100
+    assert _added_ms(during, 0.5) <= _added_ms(before, 0.5) + 50
+    # What a busy machine adds. Whoever waited for the table would wait for a quarter of a second or more.
+    assert _added_ms(during, 0.95) <= _added_ms(before, 0.95) + 200
 
 
 async def test_eight_workers_act_as_one_and_survive_their_table(tmp_path: Path) -> None:

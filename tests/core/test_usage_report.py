@@ -88,6 +88,17 @@ def test_a_refusal_of_old_minutes_says_where_they_went() -> None:
         asked(period="minute", from_="2026-11-20")
 
 
+@pytest.mark.parametrize(("period", "days"), [("minute", 4), ("hour", 180), ("day", 1098)])
+def test_a_series_is_bounded_in_the_future_too(period: str, days: int) -> None:
+    """Each period of a series is an entry of its answer, whether there is anything of it or not."""
+    since = at(2027, 1, 1)
+    assert asked(period=period, from_=str(since), to=str(since + days * 86_400)).from_s == since
+    with pytest.raises(GatewayError) as caught:
+        asked(period=period, from_=str(since), to=str(since + days * 86_400 + 1))
+    assert (caught.value.status, caught.value.param) == (400, "from")
+    assert f"{days} days" in caught.value.message
+
+
 @pytest.mark.parametrize(
     ("form", "accept", "as_csv"),
     [

@@ -19,7 +19,8 @@ GROUPS = ("key", "team", "model", "deployment", "prices")
 FILTERS = ("key", "team", "model", "deployment")
 _PARAMETERS = frozenset({"period", "from", "to", "group_by", "format", "limit", "page", *FILTERS})
 _USUAL_S: Mapping[Period, int] = {"minute": 3600, "hour": 86_400, "day": 30 * 86_400}
-_MOST_DAYS = 3 * 366
+# Minutes and hours: twice what is kept of them, with room for a 'to' in the future.
+_MOST_DAYS: Mapping[Period, int] = {"minute": 4, "hour": 180, "day": 3 * 366}
 _USUAL_LINES, MOST_LINES = 1_000, 10_000
 # What a spreadsheet would take for a formula when it stands at the beginning of a cell.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -135,8 +136,8 @@ def _range(period: Period, given: Mapping[str, str], now_s: float) -> tuple[int,
             f"Usage by the {period} is kept for {kept_s // 3600} hours: ask for a later 'from', or for period={coarser}.",
             "from",
         )
-    if to_s - from_s > _MOST_DAYS * 86_400:
-        raise invalid(f"At most {_MOST_DAYS} days can be asked for at once.", "from")
+    if to_s - from_s > _MOST_DAYS[period] * 86_400:
+        raise invalid(f"At most {_MOST_DAYS[period]} days can be asked for at once by the {period}.", "from")
     return from_s, to_s
 
 

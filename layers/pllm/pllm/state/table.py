@@ -200,13 +200,18 @@ class _Names:
         return self.name(operand.name) if isinstance(operand, Attr) else self.value(operand)
 
 
+NEVER_THERE = "nothing"
+"""An attribute that no item has. An update that only asks its condition removes it: an empty expression is refused."""
+
+
 def compile_update(update: Update) -> dict[str, Any]:
     """The arguments of UpdateItem, less the table's name."""
     names = _Names()
+    removed = update.remove if update.set or update.add or update.remove else (NEVER_THERE,)
     clauses = [
         ("SET", [f"{names.name(n)} = {_expression(e, names)}" for n, e in update.set.items()]),
         ("ADD", [f"{names.name(n)} {names.value(v)}" for n, v in update.add.items()]),
-        ("REMOVE", [names.name(n) for n in update.remove]),
+        ("REMOVE", [names.name(n) for n in removed]),
     ]
     arguments: dict[str, Any] = {
         "Key": {"PK": {"S": update.pk}, "SK": {"S": update.sk}},

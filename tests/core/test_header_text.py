@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pllm.core.header_text import header_list, header_text
+from pllm.core.header_text import MOST_CHARACTERS, header_list, header_text
 
 names = st.text(st.characters(exclude_categories=["Cs"]))
 
@@ -38,8 +38,16 @@ def test_every_name_comes_back_from_a_percent_decoder(name: str) -> None:
     assert unquote(value, errors="strict") == name
 
 
-@given(st.lists(names.filter(bool), max_size=4))
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20), max_size=4))
 @settings(deadline=None, max_examples=100)
 def test_a_list_comes_back_name_for_name(given_names: list[str]) -> None:
     value = header_list(tuple(given_names))
     assert [unquote(one) for one in value.split(", ") if one] == given_names
+
+
+@pytest.mark.parametrize("names", [("x" * 9_000,), ("é" * 900, "b"), ("field",) * 1_000])
+def test_a_list_that_would_be_too_long_for_the_headers_of_an_answer_ends_in_dots(names: tuple[str, ...]) -> None:
+    value = header_list(("first", *names))
+    assert len(value) <= MOST_CHARACTERS
+    assert value.startswith("first, ")
+    assert value.endswith(", ...")

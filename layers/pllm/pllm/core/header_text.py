@@ -5,6 +5,11 @@ import re
 # What a header cannot carry or a recipient would trim, and the sign of the escape itself.
 _ESCAPED = re.compile(r"[^ -~]|%|^ +| +$")
 
+MOST_CHARACTERS = 2000
+"""Of a list. Lambda takes 8 KB of headers, or else no answer; clients may name as many fields as they like."""
+
+_REST = "..."
+
 
 def header_text(text: str) -> str:
     """`text` with everything but printable ASCII percent-encoded as UTF-8 (RFC 3986, section 2.1). `%` is `%25`, so that
@@ -13,8 +18,16 @@ def header_text(text: str) -> str:
 
 
 def header_list(texts: tuple[str, ...]) -> str:
-    """Texts as one value, separated by commas; a comma within one is `%2C`."""
-    return ", ".join(header_text(text).replace(",", "%2C") for text in texts)
+    """Texts as one value, separated by commas; a comma within one is `%2C`. At most MOST_CHARACTERS: `...` is for the rest."""
+    shown: list[str] = []
+    left = MOST_CHARACTERS - len(_REST)
+    for text in texts:
+        one = header_text(text).replace(",", "%2C")
+        left -= len(one) + len(", ")
+        if left < 0:
+            return ", ".join((*shown, _REST))
+        shown.append(one)
+    return ", ".join(shown)
 
 
 def _encoded(found: re.Match[str]) -> str:

@@ -242,3 +242,15 @@ async def test_what_is_refused_before_anything_was_sent_is_no_attempt(hedge_afte
             image = await gates.look(GateLimits("dep/m/bad"))
             assert image is not None
             assert image.requests_left == 5
+
+
+async def test_a_client_that_leaves_at_any_moment_leaves_nobody_in_flight() -> None:
+    async with upstream() as first, upstream() as second, gateway(two(first, second), hedge_after_s=5) as gw:
+        for steps in range(40):
+            first.will(Hang())
+            asking = asyncio.create_task(gw.chat())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+            assert gw.health.view(["m/bad"])["m/bad"].in_flight == 0, steps

@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from pllm.core.clock import ManualClock
 from pllm.core.errors import broken_stream
 from pllm.core.record import RequestRecord
@@ -17,12 +19,13 @@ _EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"word"}}]}\n\n'
 
 @dataclass
 class Response:
-    """Says its pieces and then nothing more. `watched`: whether somebody still waits for it."""
+    """Says its pieces and then nothing more. `watched`: whether somebody still waits for it. `closed`: its connection."""
 
     pieces: tuple[bytes, ...]
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=lambda: {"content-type": "text/event-stream"})
     watched: bool = False
+    closed: bool = False
 
     async def chunks(self) -> AsyncGenerator[bytes]:
         self.watched = True
@@ -37,7 +40,7 @@ class Response:
         return b"".join(self.pieces)
 
     async def close(self) -> None:
-        """There is no connection."""
+        self.closed = True
 
 
 @dataclass
@@ -92,3 +95,18 @@ async def test_a_stream_that_breaks_when_nobody_is_left_to_be_told_leaves_no_err
     del live
     gc.collect()
     assert complaints == []
+
+
+async def test_a_close_that_is_cancelled_closes_the_connection_all_the_same() -> None:
+    response = Response((b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n',))
+    live = _live(response)
+    await live.open(None)
+    assert live.whole
+    closing = asyncio.create_task(live.close())
+    for _ in range(3):  # until it waits for the rest of the stream
+        await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert response.closed
+    assert not response.watched

@@ -113,15 +113,20 @@ class LiveStream:
         """Gives the connection back. Runs after the client's last byte, so a short wait for the upstream's is free."""
         if self._deadline is not None:
             self._deadline.cancel()
+        try:
+            await self._come_to_rest()
+        finally:
+            self._note()
+            await self._chunks.aclose()  # it has a timer of its own
+            await self._response.close()
+
+    async def _come_to_rest(self) -> None:
         if self._opening is not None:
             self._opening.cancel()
             # Also of what nobody waited for: asyncio would log its error, and providers quote prompts in theirs.
             await asyncio.gather(self._opening, return_exceptions=True)
         if self.whole:
             await self._drain()
-        self._note()
-        await self._chunks.aclose()  # it has a timer of its own
-        await self._response.close()
 
     def _with_last_words(self, out: bytes) -> bytes:
         if not self.whole:

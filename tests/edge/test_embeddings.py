@@ -48,8 +48,8 @@ class Provider:
 
 
 @asynccontextmanager
-async def provider(answer: Answer) -> AsyncIterator[Provider]:
-    made = Provider(answer)
+async def provider(answer: Answer | None = None, made: Provider | None = None) -> AsyncIterator[Provider]:
+    made = made or Provider(answer or titan_answer)
     app = web.Application()
     app.router.add_post("/{path:.*}", made.serve)
     runner = web.AppRunner(app)
@@ -161,6 +161,36 @@ async def test_a_text_that_fails_fails_the_request_and_the_others_are_paid_for()
         assert (response.status_code, response.json()["error"]["code"]) == (400, "context_length_exceeded")
         assert (gw.log()["prompt_tokens"], gw.log()["status"]) == (10, 400)
         assert (await limited.left()).tokens_left == 10_000 - 10
+
+
+class TornProvider(Provider):
+    """Throttles the one text, then tears the connection of the other, whose call may have been billed."""
+
+    def __init__(self) -> None:
+        super().__init__(titan_answer)
+        self._throttled = asyncio.Event()
+
+    async def serve(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        if body["inputText"] == "busy":
+            self._throttled.set()
+            return web.json_response({}, status=429, headers={"x-amzn-errortype": "ThrottlingException"})
+        await self._throttled.wait()
+        assert request.transport is not None
+        request.transport.close()
+        return web.Response()
+
+
+async def test_a_call_that_was_lost_beside_one_that_was_refused_is_charged() -> None:
+    limited = Limited(Limit(tpm=10_000))
+    async with (
+        provider(made=TornProvider()) as up,
+        gateway([one_of(TITAN_V2, up.base_url)], admissions=limited.admissions, retries=0) as gw,
+    ):
+        response = await gw.client.post("/v1/embeddings", json={"model": "m", "input": ["lost " * 60, "busy"]})
+        assert response.status_code in (429, 502)  # whichever came first
+        assert gw.log()["prompt_tokens"] >= 60
+        assert (await limited.left()).tokens_left <= 10_000 - 60
 
 
 async def test_a_throttled_list_goes_on_where_it_was() -> None:

@@ -58,7 +58,8 @@ class _Try:
 
     def refused(self, error: GatewayError) -> None:
         """An answer that is an error bills nothing, though it has a good status; of several the others may be no errors."""
-        if (error.upstream_status is not None or error.upstream_type is not None) and self.wire.copies == 1:
+        several = self.wire.copies > 1 or self.wire.bodies
+        if (error.upstream_status is not None or error.upstream_type is not None) and not several:
             self.record.billable = False
 
     def failed(self, error: GatewayError, now_s: float) -> None:
@@ -212,6 +213,7 @@ class Upstreams:
             trying.span.status = _status(found)
         if found.failure is not None:
             note_usage(record, lane.used(found.parts), None)  # the calls that were answered are billed all the same
+            record.billable = record.billable and found.lost
             raise _error(lane, found.failure)
         answer = lane.gathered(found.parts)
         record.translate_s += self.clock.monotonic_s() - came_s

@@ -17,10 +17,11 @@ Prepare = Callable[[WireRequest], Awaitable[HttpRequest]]
 @dataclass(frozen=True, slots=True)
 class Gathered:
     """`parts`: the good answers, in the order of the calls, all of them where `failure` is None. `failure`: the first answer
-    that was an error, or why there was none."""
+    that was an error, or why there was none. `lost`: a call got no answer, and may have been billed."""
 
     parts: tuple[Part, ...]
     failure: Part | GatewayError | None = None
+    lost: bool = False
 
 
 async def gather(transport: Transport, prepare: Prepare, request: WireRequest, timeouts: Timeouts) -> Gathered:
@@ -33,7 +34,7 @@ async def gather(transport: Transport, prepare: Prepare, request: WireRequest, t
         async with asyncio.TaskGroup() as group:
             for _ in range(min(MOST_AT_ONCE, len(request.bodies))):
                 group.create_task(sending.work())
-    return Gathered(tuple(part for _, part in sorted(sending.good.items())), sending.failure)
+    return Gathered(tuple(part for _, part in sorted(sending.good.items())), sending.failure, sending.lost)
 
 
 class _Sending:
@@ -45,6 +46,7 @@ class _Sending:
         self._left: Iterator[tuple[int, bytes]] = iter(enumerate(request.bodies))
         self.good: dict[int, Part] = {}
         self.failure: Part | GatewayError | None = None
+        self.lost = False
 
     async def work(self) -> None:
         """Makes the next call, until there is none left or one failed."""
@@ -53,6 +55,7 @@ class _Sending:
                 part = await self._one(number, body)
             except GatewayError as error:
                 self.failure = self.failure or error
+                self.lost = True
                 return
             if not 200 <= part.status < 300:
                 self.failure = self.failure or part

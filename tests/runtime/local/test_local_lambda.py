@@ -175,6 +175,20 @@ async def test_routes_lead_to_their_functions_and_unknown_paths_are_refused_as_a
         assert (refused.status_code, refused.json()) == (403, {"message": "Missing Authentication Token"})
 
 
+@shares_a_server
+async def test_a_client_that_leaves_while_it_sends_is_no_error(
+    shared: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, writer = await asyncio.open_connection(shared.base_url.host, shared.base_url.port)
+    writer.write(b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+    await writer.drain()
+    assert (await shared.get("/echo")).status_code == 200  # by now the other one is being read
+    writer.close()
+    await writer.wait_closed()
+    assert (await shared.get("/echo")).status_code == 200
+    assert caplog.text == ""
+
+
 async def test_a_request_above_the_limits_gets_413() -> None:
     async with serving(limits=Limits(request_body_bytes=5000, event_bytes=4000)) as (_, client):
         announced = await client.post("/echo", content=b"x" * 6000)

@@ -98,10 +98,13 @@ class Front:
         if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = bytearray()
-        while piece := await request.content.readany():
-            body += piece
-            if len(body) > limit:
-                raise too_large
+        try:
+            while piece := await request.content.readany():
+                body += piece
+                if len(body) > limit:
+                    raise too_large
+        except ConnectionResetError:
+            raise _RefusedError(400, "the request body broke off") from None  # its client has left: nobody reads this
         return bytes(body)
 
 

@@ -12,7 +12,7 @@ from pllm.core.config import ConfigError
 from pllm.core.config.policies import Limit, Limits
 from pllm.core.limits import Reservation
 from pllm.live import LOOK_EVERY_S, STALE_AFTER_S, FirstLook, LiveGateway, Parts
-from pllm.state.config_version import Pointer, body_key, breakers_moved, read_pointer
+from pllm.state.config_version import Pointer, body_key, read_pointer, tell_news
 from pllm.state.gate import Gates
 from pllm.state.memory import MemoryStore
 from pllm.state.store import Update
@@ -46,7 +46,7 @@ async def test_news_of_breakers_are_heeded_before_the_next_request_of_an_idle_en
     world.clock.advance(STALE_AFTER_S)
     await world.ask(live)
     assert world.renewed == []
-    await world.table.update(breakers_moved())
+    await world.table.update(tell_news())
     await world.publish("a")
     world.clock.advance(STALE_AFTER_S)
     await world.ask(live)
@@ -58,7 +58,7 @@ async def test_news_of_breakers_are_heeded_before_the_next_request_of_an_idle_en
 
 async def test_an_environment_that_starts_has_no_news_of_what_was_before() -> None:
     world = World()
-    await world.table.update(breakers_moved())
+    await world.table.update(tell_news())
     live = world.gateway(FirstLook(world.clock.wall_s(), await read_pointer(world.table)))
     world.clock.advance(STALE_AFTER_S)
     await world.ask(live)

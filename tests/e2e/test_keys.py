@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from typing import Any
 
 import httpx
@@ -41,13 +42,30 @@ def test_a_key_is_made_used_and_listed(local: Running) -> None:
 
 @pytest.mark.parametrize(("verb", "words"), [("revoke", "is revoked"), ("disable", "is disabled")])
 def test_a_stopped_key_is_refused_by_an_environment_that_has_not_seen_it(local: Running, verb: str, words: str) -> None:
-    """One that has seen it lets it in for up to 72 seconds more, which tests/edge/test_virtual_keys.py holds to a clock."""
+    """At once; one that has seen it hears of it within seconds (below)."""
     made = create(local, "--name", verb)
     assert words in pllm(local, "keys", verb, made["id"])
     with openai.OpenAI(base_url=f"{local.url}/v1", api_key=made["key"], max_retries=0) as sdk:
         with pytest.raises(openai.AuthenticationError) as refusal:
             sdk.chat.completions.create(model="local", messages=HELLO)
         assert words in refusal.value.message
+
+
+def test_a_revoked_key_without_limits_is_refused_within_seconds_by_who_has_seen_it(local: Running) -> None:
+    made = create(local, "--name", "seen")
+    with openai.OpenAI(base_url=f"{local.url}/v1", api_key=made["key"], max_retries=0) as sdk:
+        for _ in range(8):  # all workers remember it
+            assert sdk.models.retrieve("local").id == "local"
+        pllm(local, "keys", "revoke", made["id"])
+        revoked_s = time.monotonic()
+        refused = 0
+        while refused < 8:  # five seconds are promised; what a busy machine adds is not the gateway's
+            assert time.monotonic() - revoked_s < 30
+            try:
+                sdk.models.retrieve("local")
+                refused = 0
+            except openai.AuthenticationError:
+                refused += 1
 
 
 def test_both_secrets_of_a_rotated_key_work_in_its_grace(local: Running) -> None:

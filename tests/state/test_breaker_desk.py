@@ -96,11 +96,11 @@ async def test_each_change_is_news_at_the_pointer_and_no_version_of_the_configur
     await service.breakers.open(DEP, "ops")
     await service.breakers.release(DEP, "ops")
     await service.breakers.release(DEP, "ops")
-    assert await read_pointer(service.store) == Pointer(breakers=2)
+    assert await read_pointer(service.store) == Pointer(news=2)
     history = history_of(service.store, service.clock)
     published = await history.publish("model_list: [{model_name: a, params: {model: x}}]\n", expected=0, by="ops")
     await service.breakers.open(DEP, "ops")
-    assert await read_pointer(service.store) == Pointer(1, published.etag, 1, moves=1, breakers=3)
+    assert await read_pointer(service.store) == Pointer(1, published.etag, 1, moves=1, news=3)
 
 
 class _Busy(MemoryStore):

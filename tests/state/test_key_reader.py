@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.support.key_service import key_service
 
 from pllm.core.clock import ManualClock
-from pllm.core.keys import KeyFields, KeyRecord, digest_of
+from pllm.core.keys import KeyFields, KeyRecord, TeamFields, digest_of
 from pllm.state.key_items import key_writes
 from pllm.state.key_reader import FRESH_S, JITTER, STALE_S, KeyReader, Recent
 from pllm.state.memory import MemoryStore, applied
@@ -41,9 +41,11 @@ class Table(MemoryStore):
         super().__init__()
         self.down = False
         self.reads = 0
+        self.certain: list[bool] = []
 
     async def get(self, pk: str, sk: str, *, consistent: bool = False) -> Item | None:
         self.reads += 1
+        self.certain.append(consistent)
         if self.down:
             raise StateError("timeout", sent=False)
         return await super().get(pk, sk, consistent=consistent)
@@ -65,6 +67,54 @@ async def test_a_record_is_read_once_for_48_to_72_seconds() -> None:
         spans.append(span)
     assert 48 <= min(spans) < 54
     assert 66 < max(spans) <= 72
+
+
+async def test_news_has_keys_and_teams_read_again_at_once_and_certainly_the_latest() -> None:
+    table, clock = Table(), ManualClock()
+    service = key_service(table, clock)
+    await service.teams.create("t", TeamFields("T"), "master")
+    made = await service.keys.create(KeyFields("ci", team="t"), "master")
+    reader = KeyReader(table, clock, Random(1))
+    assert await reader.find(made.record.sha256) is not None
+    await service.keys.set_state(made.record.id, "revoked", "master")
+    remembered = await reader.find(made.record.sha256)
+    assert remembered is not None
+    assert remembered.record.state == "active"
+    reader.renew()
+    table.certain.clear()
+    for _ in range(2):
+        told = await reader.find(made.record.sha256)
+        assert told is not None
+        assert told.record.state == "revoked"
+    assert table.certain == [True, True], "the record and the team, once"
+    clock.advance(LONGEST_S)
+    await reader.find(made.record.sha256)
+    assert table.certain == [True, True, False, False]
+
+
+async def test_what_was_asked_for_before_the_news_is_asked_for_again() -> None:
+    table, clock = Table(), TwoClocks()
+    made = await key_service(table).keys.create(KeyFields("ci"), "master")
+    reader = KeyReader(table, clock, Random(1))
+    reader._remember(made.record.sha256, made.record, (clock.wall, clock.monotonic))
+    clock.run(1.0)
+    before = (clock.wall, clock.monotonic)
+    clock.run(1.0)
+    reader.renew()
+    reader._remember(made.record.sha256, made.record, before)
+    table.reads = 0
+    await reader.find(made.record.sha256)
+    assert table.reads == 1
+
+
+async def test_after_news_that_cannot_be_read_the_old_record_holds_as_in_any_outage() -> None:
+    table, clock = Table(), ManualClock()
+    made = await key_service(table, clock).keys.create(KeyFields("ci"), "master")
+    reader = KeyReader(table, clock, Random(1))
+    await reader.find(made.record.sha256)
+    reader.renew()
+    table.down = True
+    assert await reader.find(made.record.sha256) is not None
 
 
 async def test_a_key_made_a_moment_after_it_was_asked_for_is_found_soon() -> None:

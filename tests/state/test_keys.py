@@ -14,6 +14,7 @@ from pllm.core.clock import ManualClock
 from pllm.core.errors import ErrorKind, GatewayError
 from pllm.core.keys import Allowance, KeyFields, KeyState, TeamFields, digest_of, is_key
 from pllm.core.limits import BudgetLimit
+from pllm.state.config_version import read_pointer
 from pllm.state.key_reader import KeyReader
 from pllm.state.memory import MemoryStore
 from pllm.state.store import Rejected, StateError, Write
@@ -337,3 +338,19 @@ async def test_an_expiry_that_has_passed_may_stay_but_not_be_chosen() -> None:
         await service.keys.update(made.record.id, lambda fields: replace(fields, expires_s=1_800_000_020), "master")
     longer = await service.keys.update(made.record.id, lambda fields: replace(fields, expires_s=1_800_009_000), "master")
     assert longer.status(service.clock.wall_s()) == "active"
+
+
+async def test_each_change_of_a_key_or_team_is_news_and_a_new_key_is_none(service: KeyService) -> None:
+    async def news() -> int:
+        return (await read_pointer(service.store)).news
+
+    made = await service.keys.create(KeyFields("one"), "master")
+    assert await news() == 0
+    await service.keys.update(made.record.id, lambda fields: replace(fields, name="two"), "a")
+    await service.keys.set_state(made.record.id, "revoked", "a")
+    await service.keys.delete(made.record.id, "a")
+    assert await news() == 3
+    await service.teams.create("search", TeamFields("Search"), "a")
+    await service.teams.update("search", lambda fields: replace(fields, name="S"), "a")
+    await service.teams.delete("search", "a")
+    assert await news() == 6

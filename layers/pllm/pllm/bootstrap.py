@@ -117,8 +117,14 @@ def gateway(
         return application(lasting, start.deployed, start.variables, Pointer())
     outside = Outside(environment, settings, clock, lasting.transport.simple, lasting.aws)
     make = partial(application, lasting)
-    parts = Parts(start.deployed, make, outside.variables, lasting.store, clock, lasting.emit, lasting.health.renew)
+    parts = Parts(start.deployed, make, outside.variables, lasting.store, clock, lasting.emit, partial(_renew, lasting))
     return LiveGateway(parts, start.variables, start.first)
+
+
+async def _renew(lasting: Lasting) -> None:
+    if lasting.known.keys is not None:
+        lasting.known.keys.renew()
+    await lasting.health.renew()
 
 
 def _lasting(environment: Mapping[str, str], settings: Settings, clock: Clock, emit: Log) -> Lasting:

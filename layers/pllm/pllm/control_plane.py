@@ -94,8 +94,13 @@ def control_plane(environment: Mapping[str, str], models: ModelCatalogue, clock:
     )
     if store is None:
         return application(lasting, start.deployed, start.variables, Pointer())
-    parts = Parts(start.deployed, partial(application, lasting), outside.variables, store, clock, emit)
+    parts = Parts(start.deployed, partial(application, lasting), outside.variables, store, clock, emit, partial(_renew, reader))
     return LiveGateway(parts, start.variables, start.first)
+
+
+async def _renew(reader: KeyReader | None) -> None:
+    if reader is not None:
+        reader.renew()
 
 
 def application(lasting: LastingAdmin, compiled: CompiledConfig, variables: Mapping[str, str], pointer: Pointer) -> App:

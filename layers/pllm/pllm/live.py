@@ -50,8 +50,8 @@ class FirstLook:
 @dataclass(frozen=True, slots=True)
 class Parts:
     """`deployed` is version 0. `variables` reads the environment and the secret anew: a version often comes with a new key;
-    it may raise GatewayError, then the old ones are used. `renew`: what is to be done when an administrator has moved a
-    breaker; it does not raise."""
+    it may raise GatewayError, then the old ones are used. `renew`: what is to be done when an administrator has changed
+    breakers, keys or teams; it does not raise."""
 
     deployed: CompiledConfig
     make: Make
@@ -69,7 +69,7 @@ class LiveGateway:
         self._parts = parts
         self._variables = variables
         self._held = Pointer()
-        self._breakers = first.pointer.breakers if first.pointer is not None else 0
+        self._news = first.pointer.news if first.pointer is not None else 0
         self._refused: int | None = None
         self._lost = False
         self._seen_s: float | None = None
@@ -132,7 +132,7 @@ class LiveGateway:
         now_s = self._tried_s = self._parts.clock.wall_s()
         try:
             pointer = await read_pointer(self._parts.reads)
-            await self._heed(pointer.breakers)
+            await self._heed(pointer.news)
             if pointer.version != self._refused:
                 self._refused = None
                 if (pointer.version, pointer.moves) != (self._held.version, self._held.moves):
@@ -145,9 +145,9 @@ class LiveGateway:
             self._lost = False
             self._parts.emit({"level": "INFO", "message": "configuration", "note": "the table answers again"})
 
-    async def _heed(self, breakers: int) -> None:
-        news, self._breakers = breakers != self._breakers, breakers
-        if news and self._parts.renew is not None:
+    async def _heed(self, news: int) -> None:
+        known, self._news = self._news, news
+        if news != known and self._parts.renew is not None:
             await self._parts.renew()
 
     def _lose(self, reason: str) -> None:

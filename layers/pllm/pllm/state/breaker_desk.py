@@ -9,7 +9,7 @@ from pllm.core.clock import Clock
 from pllm.state.audit import Change
 from pllm.state.breakers import breaker_key, move_breaker, partition, read_breaker
 from pllm.state.changes import Changes, busy
-from pllm.state.config_version import breakers_moved
+from pllm.state.config_version import tell_news
 from pllm.state.health import Notify
 from pllm.state.store import TransactionalStore
 
@@ -71,7 +71,7 @@ class BreakerDesk:
             assert after is not None  # it names the generation that was read
             before_view = None if item is None else breaker_view(known, now_ms)
             change = Change(by, f"breaker.{verb}", f"breaker/{deployment}", before_view, breaker_view(after, now_ms))
-            writes = [move_breaker(self._group, deployment, asked), breakers_moved()]
+            writes = [move_breaker(self._group, deployment, asked), tell_news()]
             if await self._changes.write(writes, change) is None:
                 if after.forced(now_ms):
                     self._notify(deployment, asked.move, after)

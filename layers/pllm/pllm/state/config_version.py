@@ -1,8 +1,8 @@
 """Which configuration holds: a pointer in the table, and the versions it may point to.
 
     C / V                pointer: version (0 is the one the functions were deployed with), etag, last (highest number given);
-                         moves (how often it was moved, never fewer than `last`), breakers (how often an administrator has
-                         moved one: whoever looks here knows that there is news)
+                         moves (how often it was moved, never fewer than `last`), news (how often an administrator has
+                         changed what environments remember: a breaker, a key, a team)
     C / M#<9 digits>     a version's note: etag, by, at (epoch ms), note, size (characters)
     C / B#<9 digits>     its body: the text as it was written and its compiled form, zlib each
 
@@ -30,13 +30,13 @@ class Reads(Protocol):
 class Pointer:
     """The version that holds, 0 for the one the functions were deployed with, and the highest number given so far.
     `moves` orders what held one after the other, since going back makes the version fall: gates are told of limits by it.
-    `breakers` counts what administrators did to breakers."""
+    `news` counts what administrators did to breakers, keys and teams."""
 
     version: int = 0
     etag: str = ""
     last: int = 0
     moves: int = 0
-    breakers: int = 0
+    news: int = 0
 
 
 def note_key(version: int) -> tuple[str, str]:
@@ -52,16 +52,16 @@ async def read_pointer(reads: Reads) -> Pointer:
     item = await reads.get(*POINTER, consistent=True)
     if item is None:
         return Pointer()
-    version, last, breakers = (item.get(name, 0) for name in ("version", "last", "breakers"))
+    version, last, news = (item.get(name, 0) for name in ("version", "last", "news"))
     moves = item.get("moves", last)  # a table that was made before they were counted has gates that know of versions
-    if not (isinstance(version, int) and isinstance(last, int) and isinstance(moves, int) and isinstance(breakers, int)):
+    if not (isinstance(version, int) and isinstance(last, int) and isinstance(moves, int) and isinstance(news, int)):
         raise StateError("damaged", sent=False)
-    return Pointer(version, str(item.get("etag", "")), last, moves, breakers)
+    return Pointer(version, str(item.get("etag", "")), last, moves, news)
 
 
-def breakers_moved() -> Update:
-    """The write that tells every environment, at its next look, to read the breakers anew."""
-    return Update(*POINTER, add={"breakers": 1})
+def tell_news() -> Update:
+    """The write that has every environment, at its next look, read anew what it remembers of breakers, keys and teams."""
+    return Update(*POINTER, add={"news": 1})
 
 
 async def read_text(reads: Reads, version: int) -> str | None:

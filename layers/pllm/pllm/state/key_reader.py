@@ -1,15 +1,15 @@
 """Keys as the data plane sees them: read at most once a minute, remembered through an outage, forgotten when it matters.
 
-A record is used for 60 s +- 20 % after it was read, so a change is everywhere within 72 s (of limits that its gate has, at
-once: they are told to the gate). With the table unreachable it is used for ten minutes more. A key that nobody knows is
-remembered as such for a few seconds, in a memory of its own: a flood of guesses costs one read each and cannot push out the
-keys that are in use.
+A record is used until there is news of an administrator's change (live.py, within five seconds), and for 60 s +- 20 % at
+most: then it is read again. Limits that its gate has hold at once: they are told to the gate. With the table unreachable a
+record is used for ten minutes more. A key that nobody knows is remembered as such for a few seconds, in a memory of its own: a
+flood of guesses costs one read each and cannot push out the keys that are in use.
 
 Age is the larger of what two clocks say: the wall clock jumps, the monotonic one stands still while the environment is frozen.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hmac import compare_digest
 from random import Random
 from typing import Generic, TypeVar
@@ -30,6 +30,8 @@ _MOST_UNKNOWN = 1024
 _MOST_TEAMS = 1024
 # A clock that was set back by more than this tells nothing about how old something is.
 _CLOCK_STEP_S = 5.0
+# For so long after news it is asked for what certainly is the latest: the table's cheaper reads may lag behind a write.
+_CERTAIN_S = 10.0
 
 T = TypeVar("T")
 
@@ -76,6 +78,10 @@ class Recent(Generic[T]):
     def forget(self, name: str) -> None:
         self._kept.pop(name, None)
 
+    def renew(self) -> None:
+        """Nothing is fresh any more."""
+        self._kept = OrderedDict((name, replace(kept, fresh_s=0.0)) for name, kept in self._kept.items())
+
     def now(self) -> tuple[float, float]:
         return self._clock.wall_s(), self._clock.monotonic_s()
 
@@ -104,6 +110,13 @@ class KeyReader:
         self._known: Recent[KeyRecord] = Recent(clock, _MOST_KEYS)
         self._unknown: Recent[None] = Recent(clock, _MOST_UNKNOWN)
         self._teams: Recent[Team | None] = Recent(clock, _MOST_TEAMS)
+        self._renewed: tuple[float, float] | None = None
+
+    def renew(self) -> None:
+        """There is news of keys or teams: each is read again before it is used."""
+        self._renewed = self._known.now()
+        for memory in (self._known, self._unknown, self._teams):
+            memory.renew()
 
     async def find(self, digest: str) -> Holder | None:
         """Who holds the key of this hash; None for a key that certainly does not exist. Raises StateError when it is not
@@ -121,14 +134,14 @@ class KeyReader:
             return kept.value
         before = self._teams.now()
         try:
-            item = await self._store.get(TEAM_LIST, team_id)
+            item = await self._store.get(TEAM_LIST, team_id, consistent=self._certain())
             team = read_team(item) if item is not None else None
         except StateError:
             kept = self._teams.stale(team_id)
             if kept is None:
                 raise
             return kept.value
-        self._teams.put(team_id, team, before, self._fresh_s())
+        self._teams.put(team_id, team, before, self._fresh_s(before))
         return team
 
     async def _record(self, digest: str) -> KeyRecord | None:
@@ -149,7 +162,7 @@ class KeyReader:
         return record
 
     async def _read(self, digest: str) -> KeyRecord | None:
-        item = await self._store.get(*hash_key(digest))
+        item = await self._store.get(*hash_key(digest), consistent=self._certain())
         if item is None:
             return None
         record = read_key(item)
@@ -163,7 +176,12 @@ class KeyReader:
             self._unknown.put(digest, None, before, UNKNOWN_S)
         else:
             self._unknown.forget(digest)
-            self._known.put(digest, record, before, self._fresh_s())
+            self._known.put(digest, record, before, self._fresh_s(before))
 
-    def _fresh_s(self) -> float:
+    def _certain(self) -> bool:
+        return self._renewed is not None and 0 <= self._known.now()[0] - self._renewed[0] < _CERTAIN_S
+
+    def _fresh_s(self, before: tuple[float, float]) -> float:
+        if self._renewed is not None and before[1] < self._renewed[1]:
+            return 0.0  # asked for before the news
         return FRESH_S * self._random.uniform(1 - JITTER, 1 + JITTER)

@@ -1,7 +1,7 @@
 """Virtual keys as administrators handle them: made, listed, changed, rotated, stopped, removed. See key_items for the items.
 
-A key that stops is stopped twice: in its record, which every environment has read within 72 seconds, and at its gate, which
-asks for no reading: a limited key stops with the next request.
+A key that stops is stopped twice: in its record, which every environment is told within five seconds to read anew, and at its
+gate, which asks for no reading: a limited key stops with the next request.
 """
 
 from base64 import b32encode
@@ -151,6 +151,8 @@ class Keys:
         rejected = await self._changes.write([*key_writes(old, new, now_s), *counts], change)
         if rejected is not None:
             raise _refusal(rejected, record, joins=new is not None)
+        if old is not None:
+            await self._changes.tell()
         return record
 
     async def _switch(self, key_id: str, *, on: bool) -> None:

@@ -32,6 +32,7 @@ class Teams:
         change = Change(by, "team.create", f"team/{team_id}", None, team_view(team))
         if await self._changes.write([team_write(None, team)], change) is not None:
             raise GatewayError(ErrorKind.CONFLICT, f"There is a team {team_id!r} already.", param="id")
+        await self._changes.tell()
         return team
 
     async def get(self, team_id: str) -> Team:
@@ -57,6 +58,7 @@ class Teams:
         row = Change(by, "team.update", f"team/{team_id}", team_view(team), team_view(new))
         if await self._changes.write([team_write(team, new)], row) is not None:
             raise outdated(f"The team {team_id!r}", None)
+        await self._changes.tell()
         return new
 
     async def delete(self, team_id: str, by: str, version: int | None = None) -> None:
@@ -69,6 +71,7 @@ class Teams:
         if rejected is not None:
             keys = rejected.item.get("keys") if rejected.item is not None else 0
             raise _has_keys(team_id, keys) if isinstance(keys, int) and keys else outdated(f"The team {team_id!r}", None)
+        await self._changes.tell()
 
     async def _current(self, team_id: str, version: int | None) -> Team:
         team = await self.get(team_id)

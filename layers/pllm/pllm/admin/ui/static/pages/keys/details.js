@@ -42,7 +42,7 @@ const ENABLE = { label: "Enable", run: (context, key) => switched(context, key, 
 const DISABLE = {
   label: "Disable",
   run: (context, key) =>
-    confirm({ title: `Disable ${key.name}?`, text: "Requests with it are refused until it is enabled again: at once where it is limited, elsewhere within 72 seconds.", action: "Disable", run: () => switched(context, key, "disable", `${key.name} is disabled`) }),
+    confirm({ title: `Disable ${key.name}?`, text: "Requests with it are refused until it is enabled again: at once where it is limited, elsewhere within five seconds.", action: "Disable", run: () => switched(context, key, "disable", `${key.name} is disabled`) }),
 };
 const REVOKE = {
   label: "Revoke",

@@ -276,12 +276,20 @@ async def test_a_request_target_in_absolute_form_is_served() -> None:
     assert b'"path": "/echo/x", "query": "a=1"' in answer
 
 
+# What runs in the background of a shell, tests too, is born deaf to Ctrl-C.
+INTERRUPTIBLE = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("lambda_stream.local", run_name="__main__", alter_sys=True)
+"""
+
+
 async def test_one_command_serves_an_app_until_it_is_interrupted() -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *(
-            "-m",
-            "lambda_stream.local",
+            "-c",
+            INTERRUPTIBLE,
             "environment_app.app",
             "--port",
             "0",

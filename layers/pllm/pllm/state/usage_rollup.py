@@ -18,7 +18,7 @@ from pllm.core.clock import Clock, rfc3339
 from pllm.core.usage_keys import KEPT_S, LENGTH_S, Period, floor_s, spans
 from pllm.core.usage_rows import Account, Amounts
 from pllm.state.store import StateError, Store
-from pllm.state.usage import Tell
+from pllm.state.usage import LATEST_S, Tell
 from pllm.state.usage_table import Row, move_mark, read_mark, read_rows, set_row
 
 _HOUR_S, _DAY_S = LENGTH_S["hour"], LENGTH_S["day"]
@@ -112,7 +112,8 @@ class RollUp:
 
 
 def _start_s(mark_s: int, end_s: int) -> int:
-    """From where a run begins: what is new, what may have been told late, and once a day the whole day before."""
+    """From where a run begins: what is new, what may have been told late (since the last run that came to its end, which may be
+    long ago), and once a day the whole day before."""
     day_s = floor_s("day", end_s - _DAY_AGAIN_AT_S)
     again_s = day_s - _DAY_S if floor_s("day", mark_s - _DAY_AGAIN_AT_S) < day_s else end_s
-    return min(mark_s, end_s - _AGAIN_S, again_s)
+    return min(mark_s - LATEST_S, end_s - _AGAIN_S, again_s)

@@ -1,22 +1,27 @@
 """What the tests of attempts that were given up share: two deployments at two prices, and a budget."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from random import Random
 from typing import Any
 
 import httpx2
 from tests.edge.test_round_trips import Trips
-from tests.support.gateway import Harness, deployment
+from tests.support.gateway import Harness, deployment, gateway
 from tests.support.pair import answer
-from tests.support.upstream import Hang, Upstream, whole
+from tests.support.upstream import Hang, Upstream, upstream, whole
 
+from pllm.admission import Admissions
 from pllm.core.allowances import Allowances
 from pllm.core.clock import ManualClock
+from pllm.core.config.policies import Budget, Budgets, Limit, Limits
 from pllm.core.deployment import Deployment
 from pllm.core.limit_image import GateImage
 from pllm.core.profile import ModelProfile, Prices, ThinkingStyle
 from pllm.core.usage_rows import Amounts
+from pllm.edge.app import Gateway
 from pllm.state.gate import Gates
 from pllm.state.usage import Ledger
 
@@ -88,3 +93,24 @@ SLOW = (Hang(),)
 FAST = (told(1, 1),)
 HEDGED: dict[str, Any] = {"hedge_after_s": 0.02}
 TIMED_OUT: dict[str, Any] = {"attempt_timeout_s": 0.5}  # connecting must not take so long
+
+
+@asynccontextmanager
+async def world(
+    *,
+    limit: Limit | None = None,
+    budget: int | None = BUDGET,
+    thinking: ThinkingStyle = "none",
+    first: dict[str, Any] | None = None,
+    **options: Any,
+) -> AsyncIterator[World]:
+    table, clock = Trips(), ManualClock(1_800_000_000.0)
+    budgets = Budgets(models={"m": Budget(amount=budget, period="total")} if budget is not None else {})
+    allowances = Allowances(Limits(models={"m": limit} if limit else {}), budgets)
+    gates = Gates(table, clock, Random(1))
+    ledger = Ledger(table, clock, lambda: "environment", lambda line: None)
+    async with upstream() as one, upstream() as other:
+        places = two(one, other, thinking, first or {})
+        async with gateway(places, admissions=Admissions(lambda: gates, allowances), **options) as gw:
+            client = gw.against(Gateway(replace(gw.edge, count=ledger.add)))
+            yield World(one, other, table, clock, allowances, gates, ledger, gw, client)

@@ -3,52 +3,20 @@ starts, what they are charged, and where.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import replace
 from random import Random
 from typing import Any
 
 import pytest
-from tests.edge.given_up import ANSWERED_BY_DEAR, BUDGET, FAST, HEDGED, MOST_ANSWER, SLOW, TIMED_OUT, World, told, two
-from tests.edge.test_round_trips import Trips
-from tests.support.gateway import gateway
+from tests.edge.given_up import ANSWERED_BY_DEAR, FAST, HEDGED, MOST_ANSWER, SLOW, TIMED_OUT, World, told, world
 from tests.support.pair import answer, delta
-from tests.support.upstream import Cut, Hang, Step, event, upstream, whole
+from tests.support.upstream import Cut, Hang, Step, event, whole
 
-from pllm.admission import Admissions
-from pllm.core.allowances import Allowances
 from pllm.core.breaker_policy import BreakerPolicy
-from pllm.core.clock import ManualClock
-from pllm.core.config.policies import Budget, Budgets, Limit, Limits
+from pllm.core.config.policies import Limit
 from pllm.core.profile import ThinkingStyle
-from pllm.edge.app import Gateway
-from pllm.state.gate import Gates
-from pllm.state.usage import Ledger
 
 LAST = event({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}})
 STREAM = (delta("x"), delta(finish="stop"), LAST, event("[DONE]"))
-
-
-@asynccontextmanager
-async def world(
-    *,
-    limit: Limit | None = None,
-    budget: int | None = BUDGET,
-    thinking: ThinkingStyle = "none",
-    first: dict[str, Any] | None = None,
-    **options: Any,
-) -> AsyncIterator[World]:
-    table, clock = Trips(), ManualClock(1_800_000_000.0)
-    budgets = Budgets(models={"m": Budget(amount=budget, period="total")} if budget is not None else {})
-    allowances = Allowances(Limits(models={"m": limit} if limit else {}), budgets)
-    gates = Gates(table, clock, Random(1))
-    ledger = Ledger(table, clock, lambda: "environment", lambda line: None)
-    async with upstream() as one, upstream() as other:
-        places = two(one, other, thinking, first or {})
-        async with gateway(places, admissions=Admissions(lambda: gates, allowances), **options) as gw:
-            client = gw.against(Gateway(replace(gw.edge, count=ledger.add)))
-            yield World(one, other, table, clock, allowances, gates, ledger, gw, client)
 
 
 async def prompt_tokens(here: World) -> int:

@@ -13,7 +13,7 @@ from pllm.state.health import Observation
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """An attempt that runs beside others, on a record of its own. `give_up` is told when another one was faster."""
+    """An attempt that runs beside others, on a record of its own."""
 
     step: Step
     record: RequestRecord

@@ -172,16 +172,8 @@ class Pipeline:
             _decided(call, contenders, ([one for one in contenders if one not in over] or over)[-1], answered=False)
             raise
 
-        async def close() -> None:
-            try:
-                if reply.close is not None:
-                    await reply.close()
-            finally:
-                call.record.adopt(winner.record)
-
         _decided(call, contenders, winner, answered=True)
-        pieces = None if reply.pieces is None else _adopting(call.record, winner.record, reply.pieces)
-        return replace(reply, pieces=pieces, close=close)
+        return _adopted(call.record, winner.record, reply)
 
     def _surroundings(self, call: Call) -> Surroundings:
         native = call.native
@@ -230,6 +222,20 @@ def _decided(call: Call, contenders: list[Contender], last: Contender, *, answer
         if one is not last:
             call.record.abandon(one.record)
     call.record.adopt(last.record)
+
+
+def _adopted(record: RequestRecord, attempt: RequestRecord, reply: Reply) -> Reply:
+    """The reply of an attempt with a record of its own, of which the request's knows how it ended."""
+
+    async def close() -> None:
+        try:
+            if reply.close is not None:
+                await reply.close()
+        finally:
+            record.adopt(attempt)
+
+    pieces = None if reply.pieces is None else _adopting(record, attempt, reply.pieces)
+    return replace(reply, pieces=pieces, close=close)
 
 
 async def _adopting(record: RequestRecord, attempt: RequestRecord, pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
